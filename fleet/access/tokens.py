@@ -1,0 +1,148 @@
+"""Tokens for programs and first logins: 32 random bytes, shown once, kept as a SHA-256 hash only.
+
+A plain hash is enough: the secret is random, so there is nothing to guess that stretching would slow down.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, dict_row
+
+from fleet.access.roles import Permission, Role, allowed
+from fleet.db.queries import load_queries
+from fleet.errors import InvalidError, NotFoundError
+
+PREFIX = "flt_"
+SECRET_BYTES = 32
+MAX_NAME = 100
+
+_SQL = load_queries("fleet.access", "tokens.sql")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it may be shown: never its secret. `hint` is its last four characters."""
+
+    token_id: int
+    name: str
+    role: str
+    hint: str
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+    last_used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewToken:
+    """A token just made; `secret` is shown once and not kept."""
+
+    secret: str = field(repr=False)
+    token: Token
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever calls, as proven by a token."""
+
+    token_id: int
+    name: str
+    role: Role
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller holds `permission`."""
+        return allowed(self.role, permission)
+
+    @property
+    def actor(self) -> str:
+        """The name that stands in the log of changes."""
+        return f"token {self.token_id} {self.name}"
+
+
+class Refusal(StrEnum):
+    """Why a token was not accepted."""
+
+    UNKNOWN = "unknown_token"
+    EXPIRED = "expired_token"
+    REVOKED = "revoked_token"
+
+
+def hash_secret(secret: str) -> bytes:
+    """What is stored instead of the secret."""
+    return hashlib.sha256(secret.encode(errors="surrogatepass")).digest()
+
+
+async def create(
+    connection: AsyncConnection[Any], *, name: str, role: Role, expires_at: datetime | None = None
+) -> NewToken:
+    """Make a token; raises InvalidError naming what is wrong."""
+    if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
+        raise InvalidError("name", f"give 1 to {MAX_NAME} printable characters")
+    secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
+    values = {
+        "name": name.strip(),
+        "role": role.value,
+        "secret_hash": hash_secret(secret),
+        "hint": secret[-4:],
+        "expires_at": expires_at,
+    }
+    async with connection.cursor(row_factory=class_row(Token)) as cursor:
+        await cursor.execute(_SQL["create"], values)
+        row = await cursor.fetchone()
+    assert row is not None
+    return NewToken(secret, row)
+
+
+async def list_tokens(
+    connection: AsyncConnection[Any],
+    *,
+    after: int = 0,
+    limit: int = 500,
+    role: str | None = None,
+    name: str | None = None,
+) -> list[Token]:
+    """Tokens by id, the revoked ones too; `after` is the last id of the page before."""
+    values = {"after": after, "limit": limit, "role": role, "name": name}
+    async with connection.cursor(row_factory=class_row(Token)) as cursor:
+        await cursor.execute(_SQL["list"], values)
+        return await cursor.fetchall()
+
+
+async def revoke(connection: AsyncConnection[Any], token_id: int) -> Token:
+    """End a token at once; doing it twice changes nothing. Raises NotFoundError."""
+    async with connection.cursor(row_factory=class_row(Token)) as cursor:
+        await cursor.execute(_SQL["revoke"], {"token_id": token_id})
+        row = await cursor.fetchone()
+    if row is None:
+        raise NotFoundError("token", str(token_id))
+    return row
+
+
+async def authenticate(connection: AsyncConnection[Any], secret: str) -> Principal | Refusal:
+    """Who holds `secret`; a refusal is a value."""
+    return await _principal(connection, "by_secret", {"secret_hash": hash_secret(secret)})
+
+
+async def authenticate_session(connection: AsyncConnection[Any], token_id: int) -> Principal | Refusal:
+    """Whether the token behind a signed console session still counts."""
+    return await _principal(connection, "by_id", {"token_id": token_id})
+
+
+async def _principal(connection: AsyncConnection[Any], query: str, values: dict[str, Any]) -> Principal | Refusal:
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL[query], values)
+        row = await cursor.fetchone()
+    if row is None:
+        return Refusal.UNKNOWN
+    if row["revoked"]:
+        return Refusal.REVOKED
+    if row["expired"]:
+        return Refusal.EXPIRED
+    return Principal(row["token_id"], row["name"], Role(row["role"]))

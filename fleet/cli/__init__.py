@@ -1,0 +1,51 @@
+"""The `fleet` command: parses, calls, maps errors to exit codes once."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+
+import click
+import typer
+
+from fleet.cli import context
+from fleet.cli.admin import kits_app, token_app
+from fleet.cli.bench import bench
+from fleet.cli.doctor import doctor
+from fleet.cli.roles import api, ingest, migrate, worker
+from fleet.cli.up import up
+from fleet.errors import ExitCode, FleetError
+
+app = typer.Typer(
+    name="fleet",
+    help="The server that keeps telemedicine kits working in people's homes.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+app.callback()(context.options)
+for command in (up, ingest, worker, api, migrate, doctor, bench):
+    app.command()(command)
+app.add_typer(token_app, name="token")
+app.add_typer(kits_app, name="kits")
+
+
+def main() -> None:
+    """Entry point: one clear line per error, no traceback unless `--debug`."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        print(error.format_message())
+        code = ExitCode.WRONG_USE
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.WRONG_USE
+    except click.Abort:
+        code = ExitCode.FINDING
+    except FleetError as error:
+        if context.debug:
+            traceback.print_exc()
+        print(f"fleet: {error}", file=sys.stderr)
+        code = error.exit_code
+    sys.exit(int(code or 0))

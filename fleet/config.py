@@ -1,0 +1,189 @@
+"""The settings: one frozen object from the environment, `.env` or `--config fleet.toml`.
+
+Order: environment, then `.env`, then the TOML file, then the defaults here. An unknown `FLEET_` name or a
+bad value stops the start with a line that names it. `docs/reference/settings.md` is generated from the
+fields.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from fleet.errors import ConfigError
+from fleet.protocol.endpoint import Endpoint
+
+PREFIX = "FLEET_"
+
+
+class LogFormat(StrEnum):
+    """How log lines look: for people or for programs."""
+
+    CONSOLE = "console"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def default_data_dir() -> Path:
+    """`/var/lib/fleet` for root, else below the user's data home (XDG)."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/fleet")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "fleet"
+
+
+class Settings(BaseSettings):
+    """All settings of every role; secrets are hidden when printed."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+
+    database_url: SecretStr | None = Field(
+        None,
+        description="PostgreSQL, `postgresql://user:password@host:port/name`; `fleet up` starts its own without it",
+    )
+    mqtt_url: SecretStr | None = Field(
+        None,
+        description="Broker, `mqtt://` or `mqtts://user:password@host:port`; `fleet up` starts its own without it",
+    )
+    mqtt_ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM)")
+    mqtt_cert_file: Path | None = Field(None, description="Our client certificate for the broker (PEM)")
+    mqtt_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
+    http_host: str = Field("127.0.0.1", description="Address the API and console listen on")
+    http_port: int = Field(
+        8000, ge=0, le=65535, description="Port of the API and console; 0 takes a free one"
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Where `fleet up` keeps its database, broker state and `run.json`",
+    )
+    log_format: LogFormat = Field(LogFormat.CONSOLE, description="Log lines for people or for programs")
+    log_level: LogLevel = Field(LogLevel.INFO, description="Least severe line that is written")
+    metrics_port: int = Field(
+        0, ge=0, le=65535, description="Port of `/metrics` of ingest and worker; 0 takes a free one"
+    )
+    topic_root: str = Field("fleet/v1", description="First levels of every MQTT topic")
+    secret_key: SecretStr | None = Field(
+        None,
+        description="Signs console sessions; at least 32 characters; without it sessions end with the process",
+    )
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _lower(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("topic_root")
+    @classmethod
+    def _root(cls, value: str) -> str:
+        if not value or value != value.strip("/") or any(c in value for c in "+#$\x00") or "//" in value:
+            raise ValueError("must be topic levels like fleet/v1, without + # $ and outer slashes")
+        return value
+
+    @field_validator("secret_key")
+    @classmethod
+    def _key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
+            raise ValueError("must start with postgresql://")
+        return value
+
+    @model_validator(mode="after")
+    def _endpoint(self) -> Settings:
+        if self.mqtt_url is not None:
+            try:
+                self.endpoint()
+            except ValueError as error:
+                raise ValueError(f"FLEET_MQTT_URL: {error}") from None
+        return self
+
+    def dsn(self) -> str:
+        """The database's address; raises ConfigError when it is not set."""
+        if self.database_url is None:
+            raise ConfigError("FLEET_DATABASE_URL is not set: give postgresql://user:password@host:port/name")
+        return self.database_url.get_secret_value()
+
+    def endpoint(self) -> Endpoint:
+        """The broker's address; raises ConfigError when it is not set."""
+        if self.mqtt_url is None:
+            raise ConfigError("FLEET_MQTT_URL is not set: give mqtt://host:port")
+        return Endpoint.parse(
+            self.mqtt_url.get_secret_value(),
+            ca_file=self.mqtt_ca_file,
+            cert_file=self.mqtt_cert_file,
+            key_file=self.mqtt_key_file,
+        )
+
+
+def load_settings(config: Path | None = None, *, env_file: Path | None = Path(".env")) -> Settings:
+    """Read the settings; raises ConfigError with one line that names what is wrong."""
+    known = {PREFIX + name.upper(): name for name in Settings.model_fields}
+    values = {**_from_toml(config, known), **_from_env_file(env_file, known)}
+    for name in os.environ:
+        if name.startswith(PREFIX) and name not in known:
+            raise ConfigError(f"{name} in the environment is not a setting; known are {', '.join(known)}")
+    values = {field: value for field, value in values.items() if not os.environ.get(PREFIX + field.upper())}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        raise ConfigError(_first_line(error)) from None
+
+
+def _from_toml(path: Path | None, known: dict[str, str]) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"--config {path}: {error}") from None
+    return _named(content, known, str(path))
+
+
+def _from_env_file(path: Path | None, known: dict[str, str]) -> dict[str, Any]:
+    if path is None or not path.is_file():
+        return {}
+    from dotenv import dotenv_values  # noqa: PLC0415 - only when there is a file
+
+    content = {
+        name: value
+        for name, value in dotenv_values(path).items()
+        if name.upper().startswith(PREFIX) and value
+    }
+    return _named(content, known, str(path))
+
+
+def _named(content: dict[str, Any], known: dict[str, str], where: str) -> dict[str, Any]:
+    """Accept both `FLEET_HTTP_PORT` and `http_port` as names."""
+    values = {}
+    for name, value in content.items():
+        field = known.get(name.upper()) or known.get(PREFIX + name.upper())
+        if field is None:
+            raise ConfigError(f"{name} in {where} is not a setting; known are {', '.join(known)}")
+        values[field] = value
+    return values
+
+
+def _first_line(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:
+        return message
+    return f"{PREFIX}{str(first['loc'][0]).upper()}: {message}"

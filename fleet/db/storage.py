@@ -1,0 +1,152 @@
+"""Where history lives: the one module that knows TimescaleDB from plain PostgreSQL.
+
+History tables are hypertables where the extension is available (either edition) and native daily
+partitions otherwise. Everything else in the house speaks to them as ordinary tables.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from psycopg import Connection, sql
+from psycopg.rows import scalar_row
+
+HISTORY_TABLES = ("heartbeats", "reports")
+KEPT_BEHIND = timedelta(days=31)
+"""Partitions exist this far back: the accepted age of a message and a day more."""
+MADE_AHEAD = timedelta(days=7)
+MAKE_PARTITIONS_LOCK = 7_310_002
+
+
+class Storage(StrEnum):
+    """How the history of this database is stored."""
+
+    NATIVE = "native"
+    TIMESCALE = "timescale"
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What the server offers; `license` is `apache` or `timescale` (Community) with the extension."""
+
+    server_version: int
+    extension_available: bool
+    license: str | None
+
+
+def detect(connection: Connection[Any]) -> Edition:
+    """Ask the server which edition it is."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        available = cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')"
+            " AND current_setting('shared_preload_libraries') LIKE '%timescaledb%'"
+        ).fetchone()
+        license_ = cursor.execute("SELECT current_setting('timescaledb.license', true)").fetchone()
+    return Edition(connection.info.server_version, bool(available), license_ or None)
+
+
+def choose(connection: Connection[Any]) -> Storage:
+    """The storage for a new database, made ready: the extension is created where it is available."""
+    if not detect(connection).extension_available:
+        return Storage.NATIVE
+    connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    return Storage.TIMESCALE
+
+
+def partition_clause(storage: Storage) -> str:
+    """What follows the column list when a history table is created."""
+    return "PARTITION BY RANGE (time)" if storage is Storage.NATIVE else ""
+
+
+def make_history(connection: Connection[Any], storage: Storage) -> None:
+    """Turn the freshly made history tables into hypertables, or make their first partitions."""
+    if storage is Storage.NATIVE:
+        ensure_partitions(connection)
+        return
+    for table in HISTORY_TABLES:
+        connection.execute(
+            "SELECT create_hypertable(%s::text::regclass, 'time',"
+            " chunk_time_interval => interval '1 day', create_default_indexes => false)",
+            (table,),
+        )
+
+
+def ensure_partitions(connection: Connection[Any], today: date | None = None) -> list[str]:
+    """Make every missing daily partition of the accepted range; returns the names of those made.
+
+    Does nothing on TimescaleDB, which makes chunks by itself. Attaching takes no lock that stops writers.
+    """
+    today = today or datetime.now(UTC).date()
+    with connection.transaction(), connection.cursor(row_factory=scalar_row) as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", (MAKE_PARTITIONS_LOCK,))
+        partitioned = set(
+            cursor.execute(
+                "SELECT c.relname::text FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid"
+                " WHERE c.relnamespace = current_schema()::regnamespace AND c.relname = ANY(%s)",
+                (list(HISTORY_TABLES),),
+            )
+        )
+        present = set(
+            cursor.execute(
+                "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                " JOIN pg_class parent ON parent.oid = i.inhparent WHERE parent.relname = ANY(%s)",
+                (list(partitioned),),
+            )
+        )
+        made = []
+        for table in sorted(partitioned):
+            for day in _days(today):
+                name = f"{table}_{day:%Y%m%d}"
+                if name not in present:
+                    _attach(connection, table, name, day)
+                    made.append(name)
+    return made
+
+
+def drop_history(connection: Connection[Any], before: date) -> list[str]:
+    """Drop what is older than `before` as whole days; returns what was dropped."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        hyper = cursor.execute("SELECT to_regproc('drop_chunks') IS NOT NULL").fetchone()
+        dropped: list[str] = []
+        for table in HISTORY_TABLES:
+            if hyper:
+                dropped += cursor.execute(
+                    "SELECT drop_chunks(%s::text::regclass, older_than => %s::timestamptz)",
+                    (table, datetime(before.year, before.month, before.day, tzinfo=UTC)),
+                ).fetchall()
+                continue
+            names = cursor.execute(
+                "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                " WHERE i.inhparent = %s::text::regclass AND c.relname < %s",
+                (table, f"{table}_{before:%Y%m%d}"),
+            ).fetchall()
+            for name in names:
+                cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            dropped += names
+    return dropped
+
+
+def _days(today: date) -> list[date]:
+    first = today - KEPT_BEHIND
+    return [first + timedelta(days=n) for n in range((KEPT_BEHIND + MADE_AHEAD).days + 1)]
+
+
+def _attach(connection: Connection[Any], table: str, name: str, day: date) -> None:
+    names = {"table": sql.Identifier(table), "partition": sql.Identifier(name)}
+    bounds = {
+        "first": sql.Literal(f"{day}T00:00:00Z"),
+        "next": sql.Literal(f"{day + timedelta(days=1)}T00:00:00Z"),
+    }
+    connection.execute(
+        sql.SQL("CREATE TABLE {partition} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(
+            **names
+        )
+    )
+    connection.execute(
+        sql.SQL(
+            "ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ({first}) TO ({next})"
+        ).format(**names, **bounds)
+    )

@@ -1,0 +1,1 @@
+"""Topics, messages and framing of the device protocol: pure, and shared with the simulator."""

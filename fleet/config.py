@@ -62,9 +62,7 @@ class Settings(BaseSettings):
     mqtt_cert_file: Path | None = Field(None, description="Our client certificate for the broker (PEM)")
     mqtt_key_file: Path | None = Field(None, description="Key of the client certificate (PEM)")
     http_host: str = Field("127.0.0.1", description="Address the API and console listen on")
-    http_port: int = Field(
-        8000, ge=0, le=65535, description="Port of the API and console; 0 takes a free one"
-    )
+    http_port: int = Field(8000, ge=0, le=65535, description="Port of the API and console; 0 takes a free one")
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Where `fleet up` keeps its database, broker state and `run.json`",
@@ -74,6 +72,7 @@ class Settings(BaseSettings):
     metrics_port: int = Field(
         0, ge=0, le=65535, description="Port of `/metrics` of ingest and worker; 0 takes a free one"
     )
+    metrics_host: str = Field("127.0.0.1", description="Address `/metrics` of ingest and worker listens on")
     topic_root: str = Field("fleet/v1", description="First levels of every MQTT topic")
     secret_key: SecretStr | None = Field(
         None,
@@ -162,11 +161,7 @@ def _from_env_file(path: Path | None, known: dict[str, str]) -> dict[str, Any]:
         return {}
     from dotenv import dotenv_values  # noqa: PLC0415 - only when there is a file
 
-    content = {
-        name: value
-        for name, value in dotenv_values(path).items()
-        if name.upper().startswith(PREFIX) and value
-    }
+    content = {name: value for name, value in dotenv_values(path).items() if name.upper().startswith(PREFIX) and value}
     return _named(content, known, str(path))
 
 

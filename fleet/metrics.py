@@ -21,40 +21,69 @@ COMMITTED = Counter("fleet_messages_committed_total", "Messages stored for the f
 DUPLICATE = Counter(
     "fleet_messages_duplicate_total", "Repeats of stored messages, acknowledged and passed over", ["kind"]
 )
-QUARANTINED = Counter(
-    "fleet_messages_quarantined_total", "Messages that could not be taken", ["kind", "reason"]
-)
+QUARANTINED = Counter("fleet_messages_quarantined_total", "Messages that could not be taken", ["kind", "reason"])
 BATCH_SIZE = Histogram(
     "fleet_batch_messages",
     "Messages per committed batch",
     buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000, 10000),
 )
-BATCH_SECONDS = Histogram(
-    "fleet_batch_commit_seconds", "Time to store and commit one batch", buckets=LATENCY_BUCKETS_S
-)
+BATCH_SECONDS = Histogram("fleet_batch_commit_seconds", "Time to store and commit one batch", buckets=LATENCY_BUCKETS_S)
 COMMIT_LAG_SECONDS = Histogram(
     "fleet_commit_lag_seconds",
     "From receipt of a batch's oldest message to its commit",
     buckets=LATENCY_BUCKETS_S,
 )
 IN_FLIGHT = Gauge("fleet_messages_in_flight", "Received and not yet acknowledged")
-READING_PAUSED = Counter(
-    "fleet_reading_paused_total", "Times the window was full and reading from the broker paused"
-)
+READING_PAUSED = Counter("fleet_reading_paused_total", "Times the window was full and reading from the broker paused")
 BROKER_CONNECTED = Gauge("fleet_broker_connected", "1 while connected and subscribed")
 BROKER_CONNECTS = Counter("fleet_broker_connects_total", "Connection attempts by outcome", ["outcome"])
 STORE_RETRIES = Counter("fleet_store_retries_total", "Batches tried again after an error of the database")
 LISTENING = Gauge("fleet_listening", "1 while the listening clock runs")
 LISTENING_CLOCK_SECONDS = Gauge("fleet_listening_clock_seconds", "Value of the listening clock")
-INGEST_LEADER = Gauge(
-    "fleet_ingest_leader", "1 while this process holds the ingest slot, 0 while it stands by"
+INGEST_LEADER = Gauge("fleet_ingest_leader", "1 while this process holds the ingest slot, 0 while it stands by")
+
+# api
+HTTP_SECONDS = Histogram(
+    "fleet_http_request_seconds",
+    "Time to answer a request, by route template",
+    ["method", "route", "status"],
+    buckets=LATENCY_BUCKETS_S,
 )
+EVENT_SUBSCRIBERS = Gauge("fleet_event_subscribers", "Open event streams")
+EVENT_SUBSCRIBERS_DROPPED = Counter(
+    "fleet_event_subscribers_dropped_total", "Event streams ended because their reader was too slow"
+)
+EVENTS_SENT = Counter("fleet_events_published_total", "Changes handed to the event streams of this process")
+
+# worker
+WORKER_LEADER = Gauge("fleet_worker_leader", "1 while this process leads, 0 while it stands by")
+WORKER_RETRIES = Counter(
+    "fleet_worker_retries_total", "Times a task of the worker began anew after an error of the database", ["task"]
+)
+TICK_SECONDS = Histogram("fleet_worker_tick_seconds", "Time of one tick", buckets=LATENCY_BUCKETS_S)
+EVALUATION_QUEUE = Gauge("fleet_evaluation_queue_entries", "Changes of kits that no rule has looked at yet")
+SILENT_HELD = Gauge(
+    "fleet_silent_kits_held", "Silent kits that wait at the last tick, because a mass event may be building"
+)
+ALERTS_ACTIVE = Gauge("fleet_alerts_active", "Active alerts", ["rule"])
+ALERTS_OPENED = Counter("fleet_alerts_opened_total", "Alerts opened", ["rule"])
+ALERTS_CLEARED = Counter("fleet_alerts_cleared_total", "Alerts cleared", ["rule", "resolution"])
+REQUESTS_OPEN = Gauge("fleet_service_requests_open", "Service requests that are not ended", ["line", "state"])
+REQUESTS_OPENED = Counter("fleet_service_requests_opened_total", "Service requests opened by rules")
+REQUESTS_RESOLVED = Counter("fleet_service_requests_resolved_total", "Service requests ended by rules")
+SLA_BREACHES = Gauge("fleet_service_requests_overdue", "Service requests past their due time")
+INCIDENTS_OPEN = Gauge("fleet_incidents_open", "Mass events that are on")
+INCIDENTS_OPENED = Counter("fleet_incidents_opened_total", "Mass events opened")
+INCIDENT_MEMBERS = Gauge("fleet_incident_members", "Kits in a mass event, or not yet released from one")
+KITS = Gauge("fleet_kits", "Kits by lifecycle state", ["state"])
+KITS_BY_HEALTH = Gauge("fleet_kits_installed", "Installed kits by verdict", ["health"])
+MAINTAINED = Counter("fleet_maintenance_total", "Partitions and rows made or removed by maintenance", ["what"])
 
 
-def serve_metrics(port: int) -> int:
-    """Show `/metrics` on `port` of every address of this machine's loopback; 0 takes a free one. Returns the port."""
+def serve_metrics(port: int, host: str = "127.0.0.1") -> int:
+    """Show `/metrics` on `port` of the address `host`; port 0 takes a free one. Returns the port."""
     try:
-        server, _ = start_http_server(port, addr="127.0.0.1")
+        server, _ = start_http_server(port, addr=host)
     except OSError as error:
-        raise UnavailableError(f"FLEET_METRICS_PORT {port}: {error.strerror or error}") from None
+        raise UnavailableError(f"FLEET_METRICS_PORT {port} on {host}: {error.strerror or error}") from None
     return int(server.server_port)

@@ -39,19 +39,25 @@ class Engine:
 
     async def play(self, until_s: float, stop: asyncio.Event) -> None:
         """Run until `until_s` on the hub's clock, or until `stop` is set."""
-        while not stop.is_set():
-            now_s = self._hub.clock()
-            await self._carry_out(self._stage.advance(min(now_s, until_s)))
-            if now_s >= until_s:
-                return
-            await self._rest(min(self._stage.next_at(), until_s))
+        stopping = self._hub.tasks.create_task(self._wake_on(stop))
+        try:
+            while not stop.is_set():
+                now_s = self._hub.clock()
+                await self._carry_out(self._stage.advance(min(now_s, until_s)))
+                if now_s >= until_s:
+                    return
+                await self._rest(min(self._stage.next_at(), until_s), stop)
+        finally:
+            stopping.cancel()
 
-    def stop_waiting(self) -> None:
-        """Have `play` look again."""
+    async def _wake_on(self, stop: asyncio.Event) -> None:
+        await stop.wait()
         self._nudge.set()
 
-    async def _rest(self, until_s: float) -> None:
+    async def _rest(self, until_s: float, stop: asyncio.Event) -> None:
         self._nudge.clear()
+        if stop.is_set():
+            return
         pause_s = max(SHORTEST_PAUSE_S, until_s - self._hub.clock())
         try:
             async with asyncio.timeout(min(pause_s, 3600)):
@@ -130,6 +136,4 @@ class Engine:
         everyone = [*self.publishers, *([self._server] if self._server else [])]
         for publisher in everyone:
             publisher.leave()
-        deadline_s = self._hub.clock() + limit_s
-        while self._hub.open_wires and self._hub.clock() < deadline_s:
-            await asyncio.sleep(0.02)
+        await self._hub.all_closed(limit_s)

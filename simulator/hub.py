@@ -38,13 +38,15 @@ class Hub:
         self.topics = topics
         self.ledger = ledger
         self.settings = settings
-        self.tls: ssl.SSLContext | None = _tls(endpoint)
+        self.tls: ssl.SSLContext | None = tls_of(endpoint)
         self.dials = asyncio.Semaphore(settings.dials_at_once)
         self.jitter = Random(seed)  # noqa: S311 - chance, not secrecy
         self.counts: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.connected = 0
-        self.open_wires = 0
+        self._wires = 0
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
         self.members: list[Member] = []
         self.heard: Callable[[str, float], None] = lambda _kit, _at_s: None
         self._stack = AsyncExitStack()
@@ -77,6 +79,26 @@ class Hub:
             for member in self.members:
                 member.tend(now_s)
 
+    def wire_opened(self) -> None:
+        """One more socket."""
+        self._wires += 1
+        self._all_closed.clear()
+
+    def wire_closed(self) -> None:
+        """One less."""
+        self._wires -= 1
+        if not self._wires:
+            self._all_closed.set()
+
+    async def all_closed(self, limit_s: float) -> bool:
+        """Wait until no socket is open; False when the time was not enough."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._all_closed.wait()
+        except TimeoutError:
+            return False
+        return True
+
     def failed(self, error: OSError) -> None:
         """Count a connection that could not be made, by what went wrong."""
         self.counts["connect_failures"] += 1
@@ -89,7 +111,8 @@ class Hub:
         return self.jitter.uniform(0, ceiling)
 
 
-def _tls(endpoint: Endpoint) -> ssl.SSLContext | None:
+def tls_of(endpoint: Endpoint) -> ssl.SSLContext | None:
+    """The TLS context; raises UnavailableError when its files cannot be used."""
     try:
         return endpoint.tls_context()
     except OSError as error:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import IntEnum
@@ -93,6 +93,7 @@ class Ledger:
         self.made: Counter[str] = Counter()
         self.acknowledged: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        self.on_first_send: Callable[[int], None] | None = None
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -125,6 +126,8 @@ class Ledger:
             self.counts["resends"] += 1
         else:
             self.sent[row] = _ticks(at_s)
+            if self.on_first_send is not None:
+                self.on_first_send(row)
         self.sends[row] = min(255, self.sends[row] + 1)
 
     def was_acknowledged(self, row: int, at_s: float) -> None:

@@ -72,9 +72,7 @@ class Orders:
             for device in tablet.devices:
                 device.paired = True
             tablet.report_pairing(at_s)
-            self._reply(
-                at_s, command, ReplyStatus.OK, {"paired": [device.serial for device in tablet.devices]}
-            )
+            self._reply(at_s, command, ReplyStatus.OK, {"paired": [device.serial for device in tablet.devices]})
         elif name == "reboot":
             self._reply(at_s, command, ReplyStatus.OK, None)
             tablet.restart(at_s)
@@ -102,6 +100,4 @@ class Orders:
             self._tablet.interval_s = wanted.heartbeat_interval_s
         components = wanted.components or {}
         if wanted.campaign and components.items() - self._tablet.versions.items():
-            run_update(
-                self._tablet, at_s, campaign=wanted.campaign, wanted=components, last=UpdateState.SUCCEEDED
-            )
+            run_update(self._tablet, at_s, campaign=wanted.campaign, wanted=components, last=UpdateState.SUCCEEDED)

@@ -22,12 +22,10 @@ from simulator.wire import PING, Wire
 Inbox: TypeAlias = Callable[[str, bytes], None]
 """Is given topic and payload of what the server sends to the kit."""
 
-NEVER = frozenset(
-    {
-        mqtt5.PubAckReasonCode.NOT_AUTHORIZED,
-        mqtt5.PubAckReasonCode.TOPIC_NAME_INVALID,
-        mqtt5.PubAckReasonCode.PAYLOAD_FORMAT_INVALID,
-    }
+NEVER = (
+    mqtt5.PubAckReasonCode.NOT_AUTHORIZED,
+    mqtt5.PubAckReasonCode.TOPIC_NAME_INVALID,
+    mqtt5.PubAckReasonCode.PAYLOAD_FORMAT_INVALID,
 )
 """Answers that sending again cannot change; keeping such a message would block all behind it."""
 
@@ -95,7 +93,7 @@ class Publisher:
         self._wanted = up
         if not up and self._wire is not None:
             wire, self._wire = self._wire, None
-            self._hub.connected -= 1
+            self._hub.connected -= self._presence
             self._hub.counts["planned_cuts"] += 1
             wire.abort()
         elif up and self._wire is None:
@@ -123,7 +121,7 @@ class Publisher:
             if self._presence:
                 self._tell(self._wire, _presence(self._hub, ConnectionState.OFFLINE))
             wire, self._wire = self._wire, None
-            self._hub.connected -= 1
+            self._hub.connected -= self._presence
             wire.close()
 
     def tend(self, now_s: float) -> None:
@@ -194,7 +192,7 @@ class Publisher:
         if not (self._wanted and wire.open):
             raise ConnectionError("the connection went before it was used")
         hub = self._hub
-        hub.connected += 1
+        hub.connected += self._presence
         hub.counts["reconnects" if self._connects else "connects"] += 1
         self._connects += 1
         self._attempt = 0
@@ -255,7 +253,7 @@ class Publisher:
 
     def opened(self) -> None:
         """There is a socket."""
-        self._hub.open_wires += 1
+        self._hub.wire_opened()
 
     def acknowledged(self, packet_id: int, code: mqtt5.PubAckReasonCode) -> None:
         """Success is the only answer that lets a message go."""
@@ -293,11 +291,11 @@ class Publisher:
 
     def lost(self, wire: Wire, _error: Exception | None) -> None:
         """Come back after a random while, if it was not meant."""
-        self._hub.open_wires -= 1
+        self._hub.wire_closed()
         if wire is not self._wire:
             return
         self._wire = None
-        self._hub.connected -= 1
+        self._hub.connected -= self._presence
         self._hub.counts["losses"] += 1
         if self._wanted:
             self._dial_after(self._hub.backoff_s(0))

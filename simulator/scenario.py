@@ -122,10 +122,7 @@ class Scenario(Section, frozen=True):
     def kit_ids(self) -> list[str]:
         """Every kit's id, in order."""
         fleet = self.fleet
-        return [
-            f"{fleet.prefix}{number:0{fleet.digits}}"
-            for number in range(fleet.first, fleet.first + fleet.kits)
-        ]
+        return [f"{fleet.prefix}{number:0{fleet.digits}}" for number in range(fleet.first, fleet.first + fleet.kits)]
 
     def silent_after_s(self) -> float:
         """Listening time after which the server calls an installed kit silent."""

@@ -78,9 +78,7 @@ class Tablet:
         "vitals",
     )
 
-    def __init__(
-        self, kit: str, scenario: Scenario, *, boot_prefix: str, epoch: float, start_s: float
-    ) -> None:
+    def __init__(self, kit: str, scenario: Scenario, *, boot_prefix: str, epoch: float, start_s: float) -> None:
         """`epoch` is the start of the run in Unix seconds; the tablet is switched on at `start_s`."""
         self.kit = kit
         self.rng = Random(f"{scenario.fleet.seed}:{kit}")  # noqa: S311 - chance, not secrecy
@@ -239,9 +237,7 @@ class Tablet:
     def report_update(self, at_s: float, campaign: str, state: UpdateState) -> None:
         """Say how far an update has come."""
         error = "install_failed" if state is UpdateState.FAILED else None
-        update = Update(
-            ts=self.clock(at_s), boot=self.boot, seq=self.seq, campaign=campaign, state=state, error=error
-        )
+        update = Update(ts=self.clock(at_s), boot=self.boot, seq=self.seq, campaign=campaign, state=state, error=error)
         self._sequenced(at_s, Kind.UPDATE, update)
 
     def _sequenced(self, at_s: float, kind: Kind, payload: Payload) -> None:

@@ -23,7 +23,7 @@ class Vitals:
         "charging",
         "losses",
         "network",
-                "operator",
+        "operator",
         "signal_dbm",
         "storage_free_mb",
     )

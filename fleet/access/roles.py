@@ -31,6 +31,7 @@ class Permission(StrEnum):
     REQUESTS_READ = "requests.read"
     REQUESTS_WRITE = "requests.write"
     ORGANISATIONS_READ = "organisations.read"
+    ORGANISATIONS_WRITE = "organisations.write"
     QUARANTINE_READ = "quarantine.read"
     STATISTICS_READ = "statistics.read"
     TOKENS_READ = "tokens.read"

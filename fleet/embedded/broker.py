@@ -111,7 +111,7 @@ class BrokerServer:
             # Its configuration and its state are named relative to the folder it works in.
             argv: tuple[str, ...] = (self.program, "-c", "mosquitto.conf")
         else:
-            argv = (self.program, "-m", "fleet.embedded.rumqttd", str(self.folder / "rumqttd.toml"))
+            argv = (self.program, "-P", "-m", "fleet.embedded.rumqttd", str(self.folder / "rumqttd.toml"))
         return Command(argv, folder=self.folder, account=self.account, stop=((signal.SIGTERM, 20.0),))
 
     def is_ready(self) -> bool:

@@ -85,6 +85,7 @@ class PostgresServer:
             folder=self.data,
             account=self.account,
             stop=((signal.SIGINT, 20.0), *quick) if self.durable else quick,
+            orphaned=signal.SIGINT if self.durable else signal.SIGQUIT,
         )
 
     def clear(self) -> PostgresServer:
@@ -145,9 +146,12 @@ def prepare(data_dir: Path, *, durable: bool = True) -> PostgresServer:
 
 
 @contextlib.contextmanager
-def start_temporary(directory: Path) -> Iterator[str]:
-    """A throw-away server in `directory` (fast, nothing survives a crash): yields its administrator's URL."""
-    server = prepare(directory, durable=False)
+def start_temporary(directory: Path, *, durable: bool = False) -> Iterator[str]:
+    """A throw-away server in `directory`: yields its administrator's URL.
+
+    Unless `durable`, it is fast and nothing survives a crash.
+    """
+    server = prepare(directory, durable=durable)
     with (directory / "postgres.log").open("ab") as log:
         process = start(server.command(), log)
     try:

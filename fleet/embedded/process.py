@@ -28,8 +28,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 class Command:
     """What to run, as whom, and how it is asked to stop; it works in `folder`.
 
-    `stop` are the signals tried in order, each with the seconds it is given; SIGKILL comes last. The
-    first of them is also what Linux sends when the parent is gone.
+    `stop` are the signals tried in order, each with the seconds it is given; SIGKILL comes last.
+    `orphaned` is what Linux sends it when the parent is gone.
     """
 
     argv: tuple[str, ...]
@@ -37,6 +37,7 @@ class Command:
     folder: Path | None = None
     account: Account | None = None
     stop: tuple[tuple[signal.Signals, float], ...] = ((signal.SIGTERM, 10.0),)
+    orphaned: signal.Signals = signal.SIGTERM
 
 
 def base_environment() -> dict[str, str]:
@@ -54,7 +55,7 @@ def launch(command: Command) -> tuple[list[str], dict[str, Any]]:
         "env": {**base_environment(), **command.environment},
         "stdin": subprocess.DEVNULL,
         "process_group": 0,
-        "preexec_fn": _end_with_parent(command.stop[0][0]),
+        "preexec_fn": _end_with_parent(command.orphaned),
     }
     if command.folder is not None:
         options["cwd"] = command.folder
@@ -102,10 +103,12 @@ def start(command: Command, log: IO[Any] | int = subprocess.DEVNULL) -> subproce
     return subprocess.Popen(argv, stdout=log, stderr=log, **options)
 
 
-async def spawn(command: Command, log: IO[Any] | int = subprocess.DEVNULL) -> asyncio.subprocess.Process:
-    """Start `command` in the running loop; what it prints goes to `log`."""
+async def spawn(
+    command: Command, log: IO[Any] | int = subprocess.DEVNULL, *, out: IO[Any] | int | None = None
+) -> asyncio.subprocess.Process:
+    """Start `command` in the running loop; what it prints goes to `log`, or to `out` what is no error."""
     argv, options = launch(command)
-    return await asyncio.create_subprocess_exec(*argv, stdout=log, stderr=log, **options)
+    return await asyncio.create_subprocess_exec(*argv, stdout=log if out is None else out, stderr=log, **options)
 
 
 def finish(process: subprocess.Popen[bytes], stop: Sequence[tuple[signal.Signals, float]]) -> int:

@@ -160,9 +160,10 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def disconnect(self) -> None:
-        """Say goodbye and close after what was written has left."""
-        self._write(mqtt5.DisconnectPacket().write())
+    async def disconnect(self, *, forget_session: bool = False) -> None:
+        """Say goodbye and close after what was written has left; the broker keeps the session unless told to forget."""
+        expiry_s = 0 if forget_session else None
+        self._write(mqtt5.DisconnectPacket(session_expiry_interval=expiry_s).write())
         if self._transport is not None and not self.lost.done():
             self._transport.close()
             await asyncio.wait({self.lost}, timeout=2)
@@ -183,13 +184,21 @@ class Connection(asyncio.Protocol):
                 receive_max=self._window.messages,
             ).write()
         )
-        answer = await self._answer(self._connack)
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                answer = await self._connack
+        except TimeoutError:
+            raise ConnectionLostError(f"no answer to CONNECT within {CONNECT_DEADLINE_S:.0f} s") from None
         if answer.reason_code is not mqtt5.ConnAckReasonCode.SUCCESS:
             raise ConnectionLostError(f"broker refused the connection: {answer.reason_code.name.lower()}")
         return answer.session_present
 
     async def subscribe(self, pattern: str) -> None:
-        """Subscribe at QoS 1; retained messages come only when the subscription is new (retain handling 1)."""
+        """Subscribe at QoS 1; retained messages come only when the subscription is new (retain handling 1).
+
+        The answer may stand behind a whole window of redelivered messages, so `take` must go on meanwhile, and how
+        long it takes depends on the database; a mute broker is noticed by `keep_alive`.
+        """
         self._write(
             mqtt5.SubscribePacket(
                 65535,
@@ -203,7 +212,7 @@ class Connection(asyncio.Protocol):
                 ],
             ).write()
         )
-        answer = await self._answer(self._suback)
+        answer = await self._suback
         if answer.reason_codes != [mqtt5.SubAckReasonCode.GRANTED_QOS_AT_LEAST_ONCE]:
             raise ConnectionLostError(f"broker refused the subscription to {pattern}: {answer.reason_codes}")
 
@@ -216,16 +225,6 @@ class Connection(asyncio.Protocol):
                 self.abort(f"nothing heard from the broker for {DEAD_AFTER_S:.0f} s")
 
     # inside
-
-    async def _answer(self, answer: asyncio.Future[T]) -> T:
-        await asyncio.wait(
-            {answer, self.lost}, timeout=CONNECT_DEADLINE_S, return_when=asyncio.FIRST_COMPLETED
-        )
-        if answer.done():
-            return answer.result()
-        raise ConnectionLostError(
-            self.lost.result() if self.lost.done() else f"no answer within {CONNECT_DEADLINE_S:.0f} s"
-        )
 
     def _hold(
         self, topic: str, payload: bytes, retained: bool, received_at: datetime, packet_id: int | None
@@ -276,9 +275,9 @@ def _resolve(future: asyncio.Future[T], value: T) -> None:
 
 @asynccontextmanager
 async def open_connection(
-    endpoint: Endpoint, client_id: str, pattern: str, window: Window | None = None
+    endpoint: Endpoint, client_id: str, window: Window | None = None
 ) -> AsyncIterator[Connection]:
-    """Connect, resume the session and subscribe again (brokers may have lost the subscription).
+    """Connect and resume the session; `subscribe` must follow every time (brokers may have lost the subscription).
 
     Raises `ConnectionLostError` when the broker refuses or ends it, `UnavailableError` when it cannot be reached.
     """
@@ -297,7 +296,6 @@ async def open_connection(
     try:
         await connection.handshake(client_id, endpoint)
         pinger = asyncio.create_task(connection.keep_alive(), name="keep-alive")
-        await connection.subscribe(pattern)
         yield connection
     finally:
         if pinger is not None:

@@ -93,11 +93,9 @@ class Ingest:
         """Connect and pump until the connection ends; whether it stood at all."""
         connected = False
         try:
-            async with open_connection(
-                self._endpoint, self._client_id, self._topics.everything, self._window
-            ) as connection:
+            async with open_connection(self._endpoint, self._client_id, self._window) as connection:
                 connected = True
-                self._connected()
+                metrics.BROKER_CONNECTS.labels("connected").inc()
                 await self._pump_until_stop(connection)
         except (ConnectionLostError, UnavailableError) as error:
             metrics.BROKER_CONNECTS.labels("lost" if connected else "failed").inc()
@@ -105,12 +103,6 @@ class Ingest:
         finally:
             await self._disconnected()
         return connected
-
-    def _connected(self) -> None:
-        metrics.BROKER_CONNECTS.labels("connected").inc()
-        metrics.BROKER_CONNECTED.set(1)
-        self._clock = self._clock.connected()
-        log.info("connected", broker=str(self._endpoint))
 
     async def _disconnected(self) -> None:
         metrics.BROKER_CONNECTED.set(0)
@@ -123,8 +115,8 @@ class Ingest:
             log.warning("stopped clock not stored", error=first_line(error))
 
     async def _pump_until_stop(self, connection: Connection) -> None:
-        """Named tasks in one group: pump, marker; ended by `stop` with a drain."""
-        marker = asyncio.create_task(self._send_markers(connection), name="marker")
+        """Pump and, once subscribed, send markers; ended by `stop` with a drain."""
+        marker = asyncio.create_task(self._subscribe_and_mark(connection), name="marker")
         pump = asyncio.create_task(self._pump(connection), name="pump")
         stop = asyncio.create_task(self._stop.wait(), name="stop")
         try:
@@ -171,7 +163,12 @@ class Ingest:
                     return float(sent_at)
         return None
 
-    async def _send_markers(self, connection: Connection) -> None:
+    async def _subscribe_and_mark(self, connection: Connection) -> None:
+        """Subscribe while the pump is running already, then send a marker through the broker now and again."""
+        await connection.subscribe(self._topics.everything)
+        metrics.BROKER_CONNECTED.set(1)
+        self._clock = self._clock.connected()
+        log.info("subscribed", broker=str(self._endpoint))
         loop = asyncio.get_running_loop()
         while not connection.lost.done():
             connection.publish(self._marker_topic, self._marker_key + b" %.6f" % loop.time())
@@ -205,7 +202,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    port = metrics.serve_metrics(settings.metrics_port)
+    port = metrics.serve_metrics(settings.metrics_port, settings.metrics_host)
     log.info("ingest up", metrics_port=port, pid=os.getpid())
     await Ingest(settings, stop).run()
     log.info("ingest stopped")

@@ -6,7 +6,7 @@ transaction, asks the worker to evaluate the kit again and tells the event strea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from fleet.state.lifecycle import KitState, NotAllowed, missing_data, transition
 from fleet.state.texts import MAX_INTERVAL_S, bad_components, bad_kit, bad_text
 
 DEFAULT_INTERVAL_S = 300
+MAX_TOLERANCE = 100
 
 _SQL = load_queries("fleet.state", "kits.sql")
 
@@ -74,6 +75,16 @@ class Stale:
     """The caller's revision is not the kit's present one: somebody else was faster."""
 
     revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Organisation:
+    """A region, municipality or operator; `kits` is how many the books give it."""
+
+    slug: str
+    name: str
+    created_at: datetime
+    kits: int
 
 
 Connection = AsyncConnection[Any]
@@ -163,16 +174,6 @@ async def organisations(connection: Connection, *, after: str = "", limit: int =
         return await cursor.fetchall()
 
 
-@dataclass(frozen=True, slots=True)
-class Organisation:
-    """A region, municipality or operator; `kits` is how many the books give it."""
-
-    slug: str
-    name: str
-    created_at: datetime
-    kits: int
-
-
 async def add_organisation(connection: Connection, *, slug: str, name: str) -> Organisation:
     """Enter an organisation; raises ConflictError when the slug is taken."""
     async with connection.cursor(row_factory=class_row(Organisation)) as cursor:
@@ -253,16 +254,26 @@ def _check(values: Mapping[str, Any]) -> None:
 
 def bad_value(name: str, value: Any) -> str | None:
     """Why field `name` of a kit may not be `value`; None when it may."""
-    if value is None or name == "organisation":
-        return None
-    if name == "kit":
-        return bad_kit(value)
-    if name == "state":
-        return None if value in set(KitState) else f"{value!r} is none of {', '.join(KitState)}"
-    if name == "wanted_components":
-        return bad_components(value)
-    if name == "expected_interval_s":
-        return None if 1 <= value <= MAX_INTERVAL_S else f"must be 1 to {MAX_INTERVAL_S} seconds"
-    if name == "tolerance":
-        return None if 1 <= value <= 100 else "must be 1 to 100 intervals"  # refuses NaN as well
-    return bad_text(value)
+    return None if value is None else _RULES.get(name, bad_text)(value)
+
+
+def _bad_state(value: str) -> str | None:
+    return None if value in set(KitState) else f"{value!r} is none of {', '.join(KitState)}"
+
+
+def _bad_interval(value: int) -> str | None:
+    return None if 1 <= value <= MAX_INTERVAL_S else f"must be 1 to {MAX_INTERVAL_S} seconds"
+
+
+def _bad_tolerance(value: float) -> str | None:
+    # NaN compares with nothing, so it is refused as well.
+    return None if 1 <= value <= MAX_TOLERANCE else f"must be 1 to {MAX_TOLERANCE} intervals"
+
+
+_RULES: dict[str, Callable[[Any], str | None]] = {
+    "kit": bad_kit,
+    "state": _bad_state,
+    "wanted_components": bad_components,
+    "expected_interval_s": _bad_interval,
+    "tolerance": _bad_tolerance,
+}

@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from fleet.cli.supervise.logs import LogFolder
 from fleet.cli.supervise.restarts import Ending, Record
@@ -75,12 +76,9 @@ class Supervisor:
         self._running[role.name] = running
         running.keeper = asyncio.create_task(self._keep(running), name=f"keep {role.name}")
         given_up = asyncio.create_task(self._given_up.wait())
+        ready_or_not: set[asyncio.Future[Any]] = {running.first_ready, given_up}
         try:
-            await asyncio.wait(
-                {running.first_ready, given_up},
-                timeout=role.ready_within_s,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
+            await asyncio.wait(ready_or_not, timeout=role.ready_within_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             given_up.cancel()
         if self._reason is not None:

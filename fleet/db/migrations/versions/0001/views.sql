@@ -3,7 +3,7 @@
 -- The facts a verdict is made from; fleet/state/verdict.py judges them, kit_health() the same in SQL.
 CREATE VIEW kit_facts AS
 SELECT k.kit_id, k.kit, k.label, k.state, o.slug AS organisation, k.kit_type, k.location, k.expected_interval_s,
-       k.tolerance, k.wanted_components, k.revision, l.last_heard_at, l.heard_clock_s, l.boot, l.seq, l.time, l.received_at,
+       k.tolerance, k.wanted_components, k.revision, l.last_heard_at, l.heard_clock_s, l.watch_allowance_s, l.boot, l.seq, l.time, l.received_at,
        l.battery, l.charging, l.signal_dbm, l.network, l.operator, l.storage_free_mb, l.uptime_s,
        l.clock_offset_s, l.online, l.connection_at,
        s.body AS software, s.time AS software_at, p.body AS peripherals, p.time AS peripherals_at,

@@ -1,0 +1,122 @@
+"""What the rules decide, as values: the tick's reading becomes these, and these become rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fleet.alerts.rules import Outcome, Resolution, RuleName
+
+Evidence = Mapping[str, Any]
+"""Machine-readable reason of an alert; becomes JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """Open an alert and its service request, or join the open request of the same cause."""
+
+    kit_id: int
+    rule: RuleName
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPending:
+    """The condition holds, but not yet for long enough; `since` of one already pending is kept."""
+
+    kit_id: int
+    rule: RuleName
+    since: datetime
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class DropPending:
+    """The condition went away before an alert opened."""
+
+    kit_id: int
+    rule: RuleName
+
+
+@dataclass(frozen=True, slots=True)
+class SetRecovering:
+    """The condition is gone since `since`, or holds again (None)."""
+
+    alert_id: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshEvidence:
+    """The condition still holds, for other reasons than the alert says."""
+
+    alert_id: int
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class ClearAlert:
+    """End an alert, and its request when no other alert of it is active."""
+
+    alert_id: int
+    resolution: Resolution
+
+
+@dataclass(frozen=True, slots=True)
+class OpenIncident:
+    """Open a mass event with one request. `installed` is the fleet's size."""
+
+    rule: RuleName
+    installed: int
+    clock_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class JoinIncident:
+    """Make a kit a member of the open incident; it gets no alert of its own."""
+
+    kit_id: int
+    heard_clock_s: float
+    allowance_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LeaveIncident:
+    """End a kit's membership."""
+
+    incident_id: int
+    kit_id: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class SettleIncident:
+    """Few enough members are silent since `since`, or too many again (None)."""
+
+    incident_id: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClearIncident:
+    """End the mass event and resolve its request; `clock_s` is the listening clock's value."""
+
+    incident_id: int
+    clock_s: float
+
+
+Action = (
+    OpenAlert
+    | HoldPending
+    | DropPending
+    | SetRecovering
+    | RefreshEvidence
+    | ClearAlert
+    | OpenIncident
+    | JoinIncident
+    | LeaveIncident
+    | SettleIncident
+    | ClearIncident
+)

@@ -1,0 +1,227 @@
+"""Actions become rows: set-based statements, events included, inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from fleet.alerts.actions import (
+    Action,
+    ClearAlert,
+    ClearIncident,
+    DropPending,
+    HoldPending,
+    JoinIncident,
+    LeaveIncident,
+    OpenAlert,
+    OpenIncident,
+    RefreshEvidence,
+    SetRecovering,
+    SettleIncident,
+)
+from fleet.alerts.rules import (
+    INCIDENT_LINE,
+    INCIDENT_PRIORITY,
+    Outcome,
+    Resolution,
+    Rule,
+    RuleName,
+    due_at,
+)
+from fleet.db.queries import load_queries
+
+Connection = AsyncConnection[Any]
+Kind = TypeVar("Kind")
+
+QUERIES = load_queries("fleet.alerts", "apply.sql")
+
+
+@dataclass(slots=True)
+class Applied:
+    """What really changed: an action that finds its work done already changes nothing."""
+
+    opened: Counter[RuleName] = field(default_factory=Counter)
+    cleared: Counter[tuple[RuleName, Resolution]] = field(default_factory=Counter)
+    requests_opened: int = 0
+    requests_resolved: int = 0
+    incidents_opened: int = 0
+    incidents_cleared: int = 0
+    joined: int = 0
+    left: Counter[Outcome] = field(default_factory=Counter)
+
+    def add(self, other: Applied) -> None:
+        """Take another step's changes in."""
+        self.opened += other.opened
+        self.cleared += other.cleared
+        self.left += other.left
+        for name in ("requests_opened", "requests_resolved", "incidents_opened", "incidents_cleared", "joined"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was opened, cleared, joined or left."""
+        return self != Applied()
+
+
+async def apply(
+    connection: Connection, actions: Sequence[Action], rules: Mapping[RuleName, Rule], now: datetime
+) -> Applied:
+    """Carry the actions out; their order does not matter.
+
+    Who leaves or clears does so before who joins or opens, since a kit may do both at once.
+    """
+    applied = Applied()
+    await _leave(connection, _only(LeaveIncident, actions), now, applied)
+    await _open_incident(connection, _only(OpenIncident, actions), now, applied)
+    await _clear_alerts(connection, _only(ClearAlert, actions), now, applied)
+    await _join(connection, _only(JoinIncident, actions), now, applied)
+    await _pend(connection, _only(HoldPending, actions), _only(DropPending, actions))
+    for name, rule in rules.items():
+        await _open_alerts(connection, [a for a in _only(OpenAlert, actions) if a.rule == name], rule, now, applied)
+    await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
+    for settled in _only(SettleIncident, actions):
+        values = {"incident_id": settled.incident_id, "since": settled.since}
+        await connection.execute(QUERIES["settle_incident"], values)
+    await _clear_incidents(connection, _only(ClearIncident, actions), now, applied)
+    return applied
+
+
+def _only(kind: type[Kind], actions: Iterable[Action]) -> list[Kind]:
+    return [action for action in actions if isinstance(action, kind)]
+
+
+async def _open_alerts(
+    connection: Connection, actions: list[OpenAlert], rule: Rule, now: datetime, applied: Applied
+) -> None:
+    if not actions:
+        return
+    values = {
+        "kit_ids": [a.kit_id for a in actions],
+        "evidence": [Jsonb(a.evidence) for a in actions],
+        "rule": rule.rule,
+        "severity": rule.severity,
+        "line": rule.line,
+        "priority": rule.priority,
+        "now": now,
+        "due_at": due_at(rule.priority, now),
+    }
+    opened, requested = await _row(connection, "open_alerts", values)
+    applied.opened += Counter({rule.rule: opened})
+    applied.requests_opened += requested
+
+
+async def _clear_alerts(connection: Connection, actions: list[ClearAlert], now: datetime, applied: Applied) -> None:
+    if not actions:
+        return
+    merged = any(a.resolution is Resolution.MERGED for a in actions)
+    values = {
+        "alert_ids": [a.alert_id for a in actions],
+        "resolutions": [a.resolution for a in actions],
+        "incident_id": await _current_incident(connection) if merged else None,
+        "now": now,
+    }
+    cleared, resolved = await _row(connection, "clear_alerts", values)
+    for each in cleared or []:
+        rule, resolution = each.split(" ")
+        applied.cleared[RuleName(rule), Resolution(resolution)] += 1
+    applied.requests_resolved += resolved
+
+
+async def _pend(connection: Connection, held: list[HoldPending], dropped: list[DropPending]) -> None:
+    if held:
+        values = {
+            "kit_ids": [a.kit_id for a in held],
+            "rules": [a.rule for a in held],
+            "since": [a.since for a in held],
+            "evidence": [Jsonb(a.evidence) for a in held],
+        }
+        await connection.execute(QUERIES["hold_pending"], values)
+    if dropped:
+        values = {"kit_ids": [a.kit_id for a in dropped], "rules": [a.rule for a in dropped]}
+        await connection.execute(QUERIES["drop_pending"], values)
+
+
+async def _adjust(connection: Connection, recovering: list[SetRecovering], refreshed: list[RefreshEvidence]) -> None:
+    if recovering:
+        values = {
+            "alert_ids": [a.alert_id for a in recovering],
+            "since": [a.since for a in recovering],
+        }
+        await connection.execute(QUERIES["set_recovering"], values)
+    if refreshed:
+        values = {
+            "alert_ids": [a.alert_id for a in refreshed],
+            "evidence": [Jsonb(a.evidence) for a in refreshed],
+        }
+        await connection.execute(QUERIES["refresh_evidence"], values)
+
+
+async def _open_incident(connection: Connection, actions: list[OpenIncident], now: datetime, applied: Applied) -> None:
+    for action in actions:
+        values = {
+            "rule": action.rule,
+            "now": now,
+            "clock_s": action.clock_s,
+            "installed": action.installed,
+            "line": INCIDENT_LINE,
+            "priority": INCIDENT_PRIORITY,
+            "due_at": due_at(INCIDENT_PRIORITY, now),
+        }
+        cursor = await connection.execute(QUERIES["open_incident"], values)
+        opened = len(await cursor.fetchall())
+        applied.incidents_opened += opened
+        applied.requests_opened += opened
+
+
+async def _join(connection: Connection, actions: list[JoinIncident], now: datetime, applied: Applied) -> None:
+    if not actions:
+        return
+    values = {
+        "incident_id": await _current_incident(connection),
+        "now": now,
+        "kit_ids": [a.kit_id for a in actions],
+        "heard_clock_s": [a.heard_clock_s for a in actions],
+        "allowance_s": [a.allowance_s for a in actions],
+    }
+    cursor = await connection.execute(QUERIES["join_incident"], values)
+    applied.joined += cursor.rowcount
+
+
+async def _leave(connection: Connection, actions: list[LeaveIncident], now: datetime, applied: Applied) -> None:
+    if not actions:
+        return
+    values = {
+        "now": now,
+        "kit_ids": [a.kit_id for a in actions],
+        "outcomes": [a.outcome for a in actions],
+    }
+    await connection.execute(QUERIES["leave_incident"], values)
+    applied.left += Counter(a.outcome for a in actions)
+
+
+async def _clear_incidents(
+    connection: Connection, actions: list[ClearIncident], now: datetime, applied: Applied
+) -> None:
+    for action in actions:
+        values = {"incident_id": action.incident_id, "now": now, "clock_s": action.clock_s}
+        cursor = await connection.execute(QUERIES["clear_incident"], values)
+        applied.incidents_cleared += 1
+        applied.requests_resolved += max(0, cursor.rowcount - 1)
+
+
+async def _current_incident(connection: Connection) -> int:
+    (incident_id,) = await _row(connection, "current_incident", {"rule": RuleName.SILENT})
+    return int(incident_id)
+
+
+async def _row(connection: Connection, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:
+    cursor = await connection.execute(QUERIES[query], values)
+    row = await cursor.fetchone()
+    assert row is not None, query
+    return tuple(row)

@@ -1,0 +1,19 @@
+-- name: work
+SELECT (SELECT count(*) FROM evaluation_queue) AS queue,
+       (SELECT count(*) FROM incidents WHERE state = 'open') AS incidents,
+       (SELECT count(*) FROM incident_members WHERE left_at IS NULL) AS members,
+       (SELECT count(*) FROM service_requests
+        WHERE state IN ('open', 'in_progress', 'waiting') AND due_at < now()) AS breaches
+
+-- name: active_alerts
+SELECT r.rule, count(a.alert_id) FROM rules r LEFT JOIN alerts a ON a.rule = r.rule AND a.state = 'active'
+GROUP BY r.rule
+
+-- name: open_requests
+SELECT line, state, count(*) FROM service_requests WHERE state IN ('open', 'in_progress', 'waiting')
+GROUP BY line, state
+
+-- name: kits
+SELECT state, heard, silent, drifted, pairing_lost, battery_low, storage_low, clock_skewed, count(*)
+FROM kit_facts
+GROUP BY state, heard, silent, drifted, pairing_lost, battery_low, storage_low, clock_skewed

@@ -1,0 +1,182 @@
+"""Silence: who gets an alert, who joins an incident, who is proven to be back. Pure functions.
+
+Who is silent is a subtraction on the listening clock (`is_silent` in the database); here is what follows from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from fleet.alerts import mass
+from fleet.alerts.actions import (
+    Action,
+    ClearAlert,
+    Evidence,
+    JoinIncident,
+    LeaveIncident,
+    OpenAlert,
+    OpenIncident,
+    SetRecovering,
+)
+from fleet.alerts.mass import Mode, Wave
+from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, has_held
+
+LISTENING_STALE_S = 5.0
+"""A listening clock not written for this long says nothing about now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """The listening clock as ingest last wrote it."""
+
+    clock_s: float
+    state: str
+    resumed_clock_s: float
+    grace_from_clock_s: float
+    updated_at: datetime
+
+    def hears(self, now: datetime) -> bool:
+        """Whether somebody listens now; otherwise nothing may turn silent."""
+        return self.state == "listening" and (now - self.updated_at).total_seconds() <= LISTENING_STALE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A silent kit with neither alert nor membership; clock values are the listening clock's."""
+
+    kit_id: int
+    heard_clock_s: float
+    allowance_s: float
+    deadline_clock_s: float
+    last_heard_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Releasable(Candidate):
+    """A member of a cleared incident that is silent still."""
+
+    incident_id: int
+    cleared_clock_s: float
+    interval_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SilentAlert:
+    """An active alert beside what is known of its kit now; `allowance_s` is None when it is not watched."""
+
+    alert_id: int
+    kit_id: int
+    recovering_since: datetime | None
+    evidence: Evidence
+    heard_clock_s: float | None
+    allowance_s: float | None
+    silent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of an incident as it joined, beside what is known of it now (`…_now`)."""
+
+    kit_id: int
+    incident_id: int
+    heard_clock_s: float
+    allowance_s: float
+    heard_clock_s_now: float | None
+    allowance_s_now: float | None
+    silent: bool
+
+
+def evidence_of(candidate: Candidate, clock_s: float) -> dict[str, object]:
+    """Why a kit is called silent, in numbers of the listening clock."""
+    heard_at = candidate.last_heard_at
+    return {
+        "clock_s": clock_s,
+        "heard_clock_s": candidate.heard_clock_s,
+        "deadline_clock_s": candidate.deadline_clock_s,
+        "allowance_s": candidate.allowance_s,
+        "last_heard_at": None if heard_at is None else heard_at.isoformat(),
+    }
+
+
+def place(candidates: Sequence[Candidate], mode: Mode, clock_s: float, rule: Rule) -> list[Action]:
+    """Where each newly silent kit belongs: in the incident, in an alert of its own, or nowhere yet."""
+    if mode in (Mode.MASS, Mode.ONGOING):
+        return [JoinIncident(c.kit_id, c.heard_clock_s, c.allowance_s) for c in candidates]
+    return [
+        OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s))
+        for c in candidates
+        if not _waits(c, mode, clock_s, rule)
+    ]
+
+
+def _waits(candidate: Candidate, mode: Mode, clock_s: float, rule: Rule) -> bool:
+    if mode is Mode.BUILDING and mass.is_held(candidate.deadline_clock_s, clock_s):
+        return True
+    return clock_s - candidate.deadline_clock_s < rule.for_s
+
+
+def begin_incident(wave: Wave, clock_s: float, alerts: Sequence[SilentAlert]) -> list[Action]:
+    """Open the incident and take over the alerts that its kits opened on their own a moment ago."""
+    actions: list[Action] = [OpenIncident(RuleName.SILENT, wave.installed, clock_s)]
+    for alert in alerts:
+        if alert.silent and alert.heard_clock_s is not None and alert.allowance_s is not None:
+            actions.append(ClearAlert(alert.alert_id, Resolution.MERGED))
+            actions.append(JoinIncident(alert.kit_id, alert.heard_clock_s, alert.allowance_s))
+    return actions
+
+
+def judge_alert(alert: SilentAlert, rule: Rule, now: datetime) -> list[Action]:
+    """Whether an active alert clears: by proof, or because silence is no fault of this kit any more."""
+    moot = _why_moot(alert, rule)
+    if moot is not None:
+        return [ClearAlert(alert.alert_id, moot)]
+    if alert.silent:
+        return [] if alert.recovering_since is None else [SetRecovering(alert.alert_id, None)]
+    if not _heard_since(alert.evidence["heard_clock_s"], alert.heard_clock_s):
+        return []
+    since = alert.recovering_since or now
+    if has_held(since, now, rule.keep_firing_for_s):
+        return [ClearAlert(alert.alert_id, Resolution.PROOF)]
+    return [SetRecovering(alert.alert_id, since)] if alert.recovering_since is None else []
+
+
+def _why_moot(alert: SilentAlert, rule: Rule) -> Resolution | None:
+    """Why nobody need hear the kit any more, if so. That a grace of ours makes it not silent is no reason."""
+    if not rule.enabled:
+        return Resolution.RULE_DISABLED
+    if alert.allowance_s is None:
+        return Resolution.NOT_WATCHED
+    heard = _heard_since(alert.evidence["heard_clock_s"], alert.heard_clock_s)
+    if not alert.silent and not heard and alert.allowance_s > alert.evidence["allowance_s"]:
+        return Resolution.EXPECTATION_CHANGED
+    return None
+
+
+def judge_member(member: Member, rule: Rule) -> list[Action]:
+    """Whether a kit leaves its incident: it was heard, or silence is no fault of it any more."""
+    if not rule.enabled or member.allowance_s_now is None:
+        return [LeaveIncident(member.incident_id, member.kit_id, Outcome.NOT_WATCHED)]
+    if member.silent:
+        return []
+    if _heard_since(member.heard_clock_s, member.heard_clock_s_now):
+        return [LeaveIncident(member.incident_id, member.kit_id, Outcome.RETURNED)]
+    if member.allowance_s_now > member.allowance_s:
+        return [LeaveIncident(member.incident_id, member.kit_id, Outcome.NOT_WATCHED)]
+    return []
+
+
+def release(members: Sequence[Releasable], released_last_minute: int, clock_s: float) -> list[Action]:
+    """Give members that stayed silent alerts of their own, few at a time."""
+    ready = [m for m in members if mass.is_releasable(clock_s, m.cleared_clock_s, m.interval_s)]
+    actions: list[Action] = []
+    for member in ready[: mass.release_budget(released_last_minute)]:
+        evidence = {**evidence_of(member, clock_s), "incident": member.incident_id}
+        actions.append(LeaveIncident(member.incident_id, member.kit_id, Outcome.RELEASED))
+        actions.append(OpenAlert(member.kit_id, RuleName.SILENT, evidence))
+    return actions
+
+
+def _heard_since(heard_clock_s: float, heard_clock_s_now: float | None) -> bool:
+    return heard_clock_s_now is not None and heard_clock_s_now > heard_clock_s

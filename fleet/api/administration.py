@@ -1,0 +1,193 @@
+"""`organisations`, `quarantine` and `tokens`."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
+
+from fleet.access import tokens
+from fleet.access.roles import Role
+from fleet.api import idempotency
+from fleet.api.auth import ReadOrganisations, ReadQuarantine, ReadTokens, WriteOrganisations, WriteTokens
+from fleet.api.problems import documented
+from fleet.api.shapes import (
+    MAX_ID,
+    PREFIX,
+    Answer,
+    Body,
+    Line,
+    Moment,
+    NumberPath,
+    Page,
+    PageQuery,
+    Word,
+    decode_cursor,
+    page,
+)
+from fleet.protocol.messages import Reason
+from fleet.state import kits as books
+from fleet.state import reading
+
+router = APIRouter(prefix=PREFIX)
+
+RoleName = Literal[
+    "support", "service", "mdm_admin", "logistics", "secretariat", "auditor", "admin", "grafana"
+]
+
+
+class Organisation(Answer):
+    """A region, municipality or operator; `kits` is how many the books give it."""
+
+    slug: str
+    name: str
+    created_at: Moment
+    kits: int
+
+
+class NewOrganisation(Body):
+    """An organisation to enter."""
+
+    slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+    name: Annotated[Line, Field(min_length=1)]
+
+
+class Quarantined(Answer):
+    """A message that could not be taken; of its payload the first 4 KiB."""
+
+    id: int
+    received_at: Moment
+    topic: str
+    reason: str
+    detail: str
+    size_bytes: int
+    payload_base64: str
+
+
+class QuarantineQuery(PageQuery):
+    """Filters of the quarantine."""
+
+    reason: Reason | None = None
+    topic: Word | None = None
+
+
+class Token(Answer):
+    """A token, never its secret; `hint` is its last four characters."""
+
+    id: int
+    name: str
+    role: RoleName
+    hint: str
+    created_at: Moment
+    expires_at: Moment | None
+    revoked_at: Moment | None
+    last_used_at: Moment | None
+
+
+class NewToken(Token):
+    """A token just made; `token` is shown this once (null when the same request is repeated)."""
+
+    token: str | None
+
+
+class TokenQuery(PageQuery):
+    """Filters of tokens."""
+
+    role: RoleName | None = None
+    name: Word | None = None
+
+
+class TokenBody(Body):
+    """A token to make."""
+
+    name: Annotated[str, Field(min_length=1, max_length=tokens.MAX_NAME)]
+    role: RoleName
+    expires_days: Annotated[int, Field(ge=1, le=36500)] | None = None
+
+
+@router.get("/organisations", tags=["organisations"], responses=documented())
+async def list_organisations(
+    call: ReadOrganisations, query: Annotated[PageQuery, Query()]
+) -> Page[Organisation]:
+    """Organisations by slug."""
+    after = decode_cursor(query.cursor, str) or ("",)
+    found = await books.organisations(call.connection, after=after[0], limit=query.limit + 1)
+    kept, cursor = page(found, query.limit, "slug")
+    return Page(items=[Organisation.model_validate(each) for each in kept], next=cursor)
+
+
+@router.post(
+    "/organisations",
+    status_code=201,
+    tags=["organisations"],
+    responses=documented(409),
+    response_model=Organisation,
+)
+async def add_organisation(
+    call: WriteOrganisations, request: Request, body: NewOrganisation, key: idempotency.Key = None
+) -> Response:
+    """Enter an organisation."""
+
+    async def work() -> Organisation:
+        new = await books.add_organisation(call.connection, slug=body.slug, name=body.name)
+        return Organisation.model_validate(new)
+
+    return await idempotency.once(request, call, key, work, status=201)
+
+
+@router.get("/quarantine", tags=["quarantine"], responses=documented())
+async def list_quarantine(
+    call: ReadQuarantine, query: Annotated[QuarantineQuery, Query()]
+) -> Page[Quarantined]:
+    """Messages that could not be taken, the newest first."""
+    before = decode_cursor(query.cursor, int) or (MAX_ID,)
+    values = {"before": before[0], "limit": query.limit + 1, "reason": query.reason, "topic": query.topic}
+    kept, cursor = page(await reading.quarantined(call.connection, **values), query.limit, "id")
+    return Page(items=[_quarantined(row) for row in kept], next=cursor)
+
+
+@router.get("/tokens", tags=["tokens"], responses=documented())
+async def list_tokens(call: ReadTokens, query: Annotated[TokenQuery, Query()]) -> Page[Token]:
+    """Tokens by id, the revoked ones too."""
+    after = decode_cursor(query.cursor, int) or (0,)
+    found = await tokens.list_tokens(
+        call.connection, after=after[0], limit=query.limit + 1, role=query.role, name=query.name
+    )
+    kept, cursor = page(found, query.limit, "token_id")
+    return Page(items=[Token(**_token(each)) for each in kept], next=cursor)
+
+
+@router.post(
+    "/tokens", status_code=201, tags=["tokens"], responses=documented(), response_model=NewToken
+)
+async def create_token(
+    call: WriteTokens, request: Request, body: TokenBody, key: idempotency.Key = None
+) -> Response:
+    """Make a token; its secret is answered this once."""
+
+    async def work() -> NewToken:
+        ends = datetime.now(UTC) + timedelta(days=body.expires_days) if body.expires_days else None
+        new = await tokens.create(call.connection, name=body.name, role=Role(body.role), expires_at=ends)
+        return NewToken(**_token(new.token), token=new.secret)
+
+    return await idempotency.once(request, call, key, work, status=201, secret="token")
+
+
+@router.delete("/tokens/{id}", status_code=204, tags=["tokens"], responses=documented(404))
+async def revoke_token(call: WriteTokens, id: NumberPath) -> None:
+    """End a token at once; doing it twice changes nothing."""
+    await tokens.revoke(call.connection, id)
+
+
+def _token(token: tokens.Token) -> dict[str, Any]:
+    values = asdict(token)
+    return {"id": values.pop("token_id"), **values}
+
+
+def _quarantined(row: dict[str, Any]) -> Quarantined:
+    payload = base64.b64encode(row.pop("payload")).decode()
+    return Quarantined(**row, payload_base64=payload)

@@ -1,0 +1,83 @@
+"""The HTTP application: routes, errors, middleware and what lives as long as the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware.sessions import SessionMiddleware
+
+from fleet import __version__
+from fleet.api import administration, cases, console, events, kits, operations, problems, statistics
+from fleet.api.feed import Feed
+from fleet.api.middleware import RequestLog
+from fleet.config import Settings
+from fleet.db.connect import open_pool
+
+MAX_BODY_BYTES = 256 * 1024
+SESSION_MAX_AGE_S = 12 * 3600
+POOL_SIZE = 10
+
+_DESCRIPTION = """\
+Telekits, whether they work, and what is done about it.
+
+Lists are `{"items": [...], "next": cursor}`; give `next` back as `cursor` until it is null. Errors are
+RFC 9457 problems; 422 names the field. Send a bearer token from `fleet token create`. `Idempotency-Key` makes a
+POST safe to repeat; `ETag` and `If-Match` keep two people from overwriting each other.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for `settings`; it reaches the database when it starts, not here."""
+    app = FastAPI(
+        title="fleet",
+        version=__version__,
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+        lifespan=_lifespan,
+    )
+    app.state.settings = settings
+    app.state.statistics = statistics.StatisticsCache()
+    problems.install(app)
+    for module in (kits, cases, administration, statistics, events, operations, console):
+        app.include_router(module.router)
+    console.mount_static(app)
+    app.add_middleware(
+        SessionMiddleware,
+        secret_key=_secret_key(settings),
+        session_cookie="fleet_session",
+        max_age=SESSION_MAX_AGE_S,
+        same_site="strict",
+    )
+    app.add_middleware(RequestLog)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    settings: Settings = app.state.settings
+    async with open_pool(settings.dsn(), role="api", max_size=POOL_SIZE) as pool:
+        app.state.pool = pool
+        app.state.feed = Feed(pool)
+        reader = asyncio.create_task(app.state.feed.run(), name="feed")
+        try:
+            yield
+        finally:
+            app.state.feed.stop()
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+
+
+def _secret_key(settings: Settings) -> str:
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    return secrets.token_urlsafe(32)

@@ -1,0 +1,156 @@
+"""Who calls, and whether they may: bearer tokens, console sessions, one permission per route."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any, TypeAlias, cast
+
+from fastapi import Depends, Request, Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+from fleet.access import tokens
+from fleet.access.roles import Permission
+from fleet.access.tokens import Principal, Refusal
+from fleet.api.problems import Problem, invalid
+
+Connection: TypeAlias = AsyncConnection[Any]
+Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
+
+CONNECTION_WAIT_S = 3.0
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_MAX_TOKEN = 200
+
+_BEARER = HTTPBearer(auto_error=False, description="A token from `fleet token create`.")
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One authorised request: its database connection and who makes it."""
+
+    connection: Connection
+    principal: Principal
+
+
+def pool_of(request: Request) -> Pool:
+    """The process's pool."""
+    return cast("Pool", request.app.state.pool)
+
+
+class Gate:
+    """Lets a request through when its caller holds `permission`; every route has one."""
+
+    def __init__(self, permission: Permission) -> None:
+        self.permission = permission
+
+    async def admit(
+        self, request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection
+    ) -> Principal:
+        """The caller, when it may; raises the problem otherwise."""
+        principal = await identify(request, bearer, connection)
+        if not principal.may(self.permission):
+            detail = f"the role {principal.role} does not hold {self.permission}"
+            more = {"permission": self.permission.value}
+            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail, more=more)
+        return principal
+
+
+class Requires(Gate):
+    """A gate that also lends the request its connection."""
+
+    async def __call__(self, request: Request, bearer: Bearer) -> AsyncIterator[Call]:
+        refuse_unknown_query(request)
+        async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
+            yield Call(connection, await self.admit(request, bearer, connection))
+
+
+class RequiresBriefly(Gate):
+    """A gate for long answers: its connection goes back before the answer begins."""
+
+    async def __call__(self, request: Request, bearer: Bearer) -> Principal:
+        refuse_unknown_query(request)
+        async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
+            return await self.admit(request, bearer, connection)
+
+
+async def identify(
+    request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection
+) -> Principal:
+    """Who calls; raises 401 with the reason."""
+    if "authorization" in request.headers:
+        if bearer is None or len(bearer.credentials) > _MAX_TOKEN:
+            raise unauthorised("unknown_token", "the Authorization header is no bearer token")
+        found = await tokens.authenticate(connection, bearer.credentials)
+    elif (token_id := request.session.get("token_id")) is not None:
+        check_csrf(request)
+        found = await tokens.authenticate_session(connection, int(token_id))
+    else:
+        raise unauthorised("no_token", "a bearer token is needed")
+    if isinstance(found, Refusal):
+        raise unauthorised(found.value, _WHY[found])
+    request.state.principal = found
+    return found
+
+
+_WHY = {
+    Refusal.UNKNOWN: "the token is not known",
+    Refusal.EXPIRED: "the token has expired",
+    Refusal.REVOKED: "the token was revoked",
+}
+
+
+def unauthorised(reason: str, detail: str) -> Problem:
+    """401; with an `error` in the challenge only when a token was given (RFC 6750, 3.1)."""
+    challenge = 'Bearer realm="fleet"' + ("" if reason == "no_token" else ', error="invalid_token"')
+    return Problem(
+        HTTPStatus.UNAUTHORIZED,
+        "unauthorised",
+        detail,
+        more={"reason": reason},
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+def check_csrf(request: Request, given: str | None = None) -> None:
+    """A session may change things only with its own token in `X-CSRF-Token` (or a form's field)."""
+    if request.method in SAFE_METHODS:
+        return
+    given = given or request.headers.get("x-csrf-token") or ""
+    if not hmac.compare_digest(given.encode(), str(request.session.get("csrf", "")).encode() or b"-"):
+        raise Problem(HTTPStatus.FORBIDDEN, "csrf", "the form is too old: load the page again")
+
+
+def refuse_unknown_query(request: Request) -> None:
+    """Routes without query fields accept none; those with fields have a model that forbids others."""
+    route = request.scope.get("route")
+    if request.query_params and isinstance(route, APIRoute) and not route.dependant.query_params:
+        name = next(iter(request.query_params))
+        raise invalid(name, "is no query field of this resource", place="query")
+
+
+def _call(permission: Permission) -> Any:
+    return Depends(Requires(permission), scope="function")
+
+
+P = Permission
+ReadKits = Annotated[Call, _call(P.KITS_READ)]
+WriteKits = Annotated[Call, _call(P.KITS_WRITE)]
+MoveKits = Annotated[Call, _call(P.KITS_MOVE)]
+ReadTelemetry = Annotated[Call, _call(P.TELEMETRY_READ)]
+ReadAlerts = Annotated[Call, _call(P.ALERTS_READ)]
+AcknowledgeAlerts = Annotated[Call, _call(P.ALERTS_ACKNOWLEDGE)]
+ReadRequests = Annotated[Call, _call(P.REQUESTS_READ)]
+WriteRequests = Annotated[Call, _call(P.REQUESTS_WRITE)]
+ReadOrganisations = Annotated[Call, _call(P.ORGANISATIONS_READ)]
+WriteOrganisations = Annotated[Call, _call(P.ORGANISATIONS_WRITE)]
+ReadQuarantine = Annotated[Call, _call(P.QUARANTINE_READ)]
+ReadStatistics = Annotated[Call, _call(P.STATISTICS_READ)]
+ReadTokens = Annotated[Call, _call(P.TOKENS_READ)]
+WriteTokens = Annotated[Call, _call(P.TOKENS_WRITE)]
+FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ))]

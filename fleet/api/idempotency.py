@@ -1,0 +1,84 @@
+"""POST at most once: the answer to a request with an `Idempotency-Key` is kept for a day with its effect."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any
+
+from fastapi import Header, Request, Response
+from fastapi.responses import JSONResponse
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+from pydantic import BaseModel
+
+from fleet.api.auth import Call
+from fleet.api.problems import invalid
+from fleet.db.queries import load_queries
+
+_SQL = load_queries("fleet.api", "idempotency.sql")
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern=r"^[\x21-\x7e]+$",
+        description="A repeat with the same key gets the first answer and changes nothing.",
+    ),
+]
+Headers = Callable[[Mapping[str, Any]], dict[str, str]]
+
+
+def _no_headers(_: Mapping[str, Any]) -> dict[str, str]:
+    return {}
+
+
+async def once(
+    request: Request,
+    call: Call,
+    key: str | None,
+    work: Callable[[], Awaitable[BaseModel]],
+    *,
+    status: int = 200,
+    headers: Headers = _no_headers,
+    secret: str | None = None,
+) -> Response:
+    """Run `work` in one transaction, or give the answer that the same request got before.
+
+    `headers` are made from the answer's body; the field `secret` of it is answered once and not kept. A
+    failed request keeps nothing, so it can be tried again.
+    """
+    if key is None:
+        async with call.connection.transaction():
+            body = (await work()).model_dump(mode="json")
+        return JSONResponse(body, status, headers=headers(body))
+    about = {"token_id": call.principal.token_id, "key": key}
+    request_hash = await _hash(request)
+    await call.connection.execute(_SQL["forget_old"], about)
+    async with call.connection.transaction():
+        earlier = await _claim(call, about, request_hash)
+        if earlier is not None:
+            return JSONResponse(earlier["body"], earlier["status"], headers=headers(earlier["body"]))
+        body = (await work()).model_dump(mode="json")
+        kept = {name: None if name == secret else value for name, value in body.items()}
+        await call.connection.execute(_SQL["keep"], {**about, "status": status, "body": Jsonb(kept)})
+    return JSONResponse(body, status, headers=headers(body))
+
+
+async def _claim(call: Call, about: dict[str, Any], request_hash: bytes) -> dict[str, Any] | None:
+    async with call.connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["claim"], {**about, "request_hash": request_hash})
+        if await cursor.fetchone() is not None:
+            return None
+        await cursor.execute(_SQL["answered"], about)
+        earlier = await cursor.fetchone()
+    if earlier is None or bytes(earlier["request_hash"]) != request_hash:
+        raise invalid("Idempotency-Key", "was used for another request", place="header")
+    return earlier
+
+
+async def _hash(request: Request) -> bytes:
+    line = f"{request.method} {request.url.path}\n".encode()
+    return hashlib.sha256(line + await request.body()).digest()

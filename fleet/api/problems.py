@@ -1,0 +1,182 @@
+"""Errors as RFC 9457 `application/problem+json`, mapped once, here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import psycopg
+from fastapi import FastAPI, Request, Response
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from psycopg_pool import PoolClosed, PoolTimeout
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError, UnavailableError
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 5
+_URN = "urn:telekit-fleet:problem:"
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field; `place` is `body`, `query`, `path` or `header`."""
+
+    place: str
+    field: str
+    detail: str
+
+
+class ProblemBody(BaseModel):
+    """RFC 9457. `field` and `errors` come with 422; further members are told at the operation."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(examples=[_URN + "invalid"])
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+    errors: list[FieldProblem] | None = None
+
+
+class Problem(Exception):
+    """Ends a request with a problem; `more` are its further members."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        slug: str,
+        detail: str,
+        *,
+        more: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.slug, self.detail = status, slug, detail
+        self.more, self.headers = more or {}, headers or {}
+
+
+def invalid(field: str, detail: str, *, place: str = "body") -> Problem:
+    """422 that names one field."""
+    return _invalid([FieldProblem(place=place, field=field, detail=detail)])
+
+
+def answer(problem: Problem) -> Response:
+    """The response that a problem leads to."""
+    body = {
+        "type": _URN + problem.slug,
+        "title": problem.status.phrase,
+        "status": problem.status.value,
+        "detail": problem.detail,
+        **problem.more,
+    }
+    headers = {"Cache-Control": "no-store", **problem.headers}
+    return JSONResponse(
+        jsonable_encoder(body), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+def _invalid(errors: Sequence[FieldProblem]) -> Problem:
+    detail = "; ".join(f"{error.field}: {error.detail}" for error in errors)
+    more = {"field": errors[0].field, "errors": [error.model_dump() for error in errors]}
+    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, more=more)
+
+
+def _from_validation(error: RequestValidationError) -> Problem:
+    return _invalid([_field_problem(each) for each in error.errors()[:20]])
+
+
+def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
+    place, *path = error["loc"]
+    names = [str(part) for part in path if isinstance(part, str)]
+    # A body that is no JSON at all is told with a position, which is no name.
+    field = ".".join(names) or str(place)
+    return FieldProblem(place=str(place), field=field[:200], detail=str(error["msg"]))
+
+
+_HTTP_SLUGS = {
+    HTTPStatus.NOT_FOUND: "not-found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method-not-allowed",
+    HTTPStatus(413): "too-large",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+}
+
+
+def _from_http(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    slug = _HTTP_SLUGS.get(status, "refused")
+    return Problem(status, slug, str(error.detail), headers=error.headers)
+
+
+def _from_fleet(error: FleetError) -> Problem:
+    match error:
+        case InvalidError():
+            return invalid(error.field, error.detail)
+        case NotFoundError():
+            return Problem(HTTPStatus.NOT_FOUND, "not-found", str(error))
+        case ConflictError():
+            return Problem(HTTPStatus.CONFLICT, "conflict", str(error))
+        case UnavailableError():
+            return unavailable(str(error))
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
+
+
+def unavailable(detail: str) -> Problem:
+    """503 with a hint when to try again."""
+    headers = {"Retry-After": str(RETRY_AFTER_S)}
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
+
+
+def internal() -> Problem:
+    """500; what went wrong stands in the log, not in the answer."""
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
+
+
+def install(app: FastAPI) -> None:
+    """Map every expected exception to its problem."""
+    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(RequestValidationError, _handle_validation)
+    app.add_exception_handler(HTTPException, _handle_http)
+    app.add_exception_handler(FleetError, _handle_fleet)
+    for lost in (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed):
+        app.add_exception_handler(lost, _handle_database)
+
+
+async def _handle_problem(_: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return answer(error)
+
+
+async def _handle_validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return answer(_from_validation(error))
+
+
+async def _handle_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answer(_from_http(error))
+
+
+async def _handle_fleet(_: Request, error: Exception) -> Response:
+    assert isinstance(error, FleetError)
+    return answer(_from_fleet(error))
+
+
+async def _handle_database(_: Request, __: Exception) -> Response:
+    return answer(unavailable("the database cannot be reached or is too slow; try again"))
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The `responses` of a route for OpenAPI: what every route may answer, and `statuses`."""
+    common = (401, 403, 422, 503)
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemBody"}}},
+        }
+        for status in sorted({*common, *statuses})
+    }

@@ -1,0 +1,124 @@
+"""What requests and answers share: strict bodies, pages with cursors, checked field types."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Path
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+
+from fleet.api.problems import invalid
+from fleet.protocol.topics import KIT_ID
+from fleet.state.texts import bad_text
+
+PREFIX = "/api/v1"
+MAX_LIMIT = 500
+MAX_ID = 2**63 - 1
+
+T = TypeVar("T")
+
+
+class Body(BaseModel):
+    """What a caller sends: unknown fields and loose types (a bool for a number) are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Query(BaseModel):
+    """Query fields of a list: unknown ones are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Answer(BaseModel):
+    """What we send."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", from_attributes=True)
+
+
+class PageQuery(Query):
+    """Fields that every list has."""
+
+    limit: int = Field(100, ge=1, le=MAX_LIMIT, description="Items in the answer, at most")
+    cursor: str | None = Field(None, max_length=1000, description="`next` of the page before")
+
+
+class Page(Answer, Generic[T]):
+    """A list; `next` is the cursor of the next page, null at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+def _no_nul(text: str) -> str:
+    # PostgreSQL text cannot hold it, so nothing can have such a name.
+    if "\x00" in text:
+        raise ValueError("holds a NUL character")
+    return text
+
+
+def _storable(text: str) -> str:
+    problem = bad_text(text)
+    if problem is not None:
+        raise ValueError(problem)
+    return text
+
+
+Word = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
+"""A text to look for."""
+Line = Annotated[str, AfterValidator(_storable)]
+"""A text to store."""
+KitId = Annotated[str, Field(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"])]
+Number = Annotated[int, Field(ge=1, le=MAX_ID)]
+KitPath = Annotated[str, Path(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"])]
+NumberPath = Annotated[int, Path(ge=1, le=MAX_ID)]
+Moment = Annotated[AwareDatetime, PlainSerializer(lambda value: value.isoformat().replace("+00:00", "Z"))]
+"""RFC 3339 with an offset."""
+
+
+def page(items: Sequence[T], limit: int, *keys: str) -> tuple[list[T], str | None]:
+    """Cut what was read with one more than `limit`, and the cursor made of `keys` of the last item kept."""
+    if len(items) <= limit:
+        return list(items), None
+    kept = list(items[:limit])
+    last: Any = kept[-1]
+    values = [last[key] if isinstance(last, dict) else getattr(last, key) for key in keys]
+    return kept, encode_cursor(*values)
+
+
+def encode_cursor(*values: Any) -> str:
+    """An opaque text that brings `values` back."""
+    plain = [value.isoformat() if isinstance(value, datetime) else value for value in values]
+    return base64.urlsafe_b64encode(json.dumps(plain).encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, *types: type[Any]) -> tuple[Any, ...] | None:
+    """The values of a cursor, checked to be of `types`; raises 422 naming `cursor`."""
+    if cursor is None:
+        return None
+    try:
+        padded = cursor + "=" * (-len(cursor) % 4)
+        values = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if not isinstance(values, list) or len(values) != len(types):
+            raise ValueError("another length")
+        return tuple(_typed(value, type_) for value, type_ in zip(values, types, strict=True))
+    except (ValueError, binascii.Error, RecursionError):
+        raise invalid("cursor", "is not one that this list gave", place="query") from None
+
+
+def _typed(value: Any, type_: type[Any]) -> Any:
+    if type_ is datetime and isinstance(value, str):
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no offset")
+        return moment
+    if type(value) is not type_ or (isinstance(value, str) and "\x00" in value):
+        raise ValueError("another type")
+    if isinstance(value, int) and not 0 <= value <= MAX_ID:
+        raise ValueError("out of range")
+    return value

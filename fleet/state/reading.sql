@@ -1,0 +1,112 @@
+-- name: span_by_kit
+-- The next kits by id; filters that are null do not count. `sort_key` goes into the cursor.
+SELECT k.kit_id, k.kit AS sort_key
+FROM kits k
+WHERE k.kit > %(after)s
+  AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+  AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+  AND (%(state)s::text IS NULL OR k.state = %(state)s)
+  AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+  AND (%(organisation)s::text IS NULL
+       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+ORDER BY k.kit
+LIMIT %(limit)s;
+
+-- name: span_by_kit_down
+SELECT k.kit_id, k.kit AS sort_key
+FROM kits k
+WHERE k.kit < %(after)s
+  AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+  AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+  AND (%(state)s::text IS NULL OR k.state = %(state)s)
+  AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+  AND (%(organisation)s::text IS NULL
+       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+ORDER BY k.kit DESC
+LIMIT %(limit)s;
+
+-- name: span_by_heard
+-- No index on what every message changes: this reads the whole (narrow) table once per page.
+SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
+FROM kits k JOIN kit_latest l USING (kit_id)
+WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) > (%(after)s::numeric, %(after_id)s)
+  AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+  AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+  AND (%(state)s::text IS NULL OR k.state = %(state)s)
+  AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+  AND (%(organisation)s::text IS NULL
+       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id
+LIMIT %(limit)s;
+
+-- name: span_by_heard_down
+SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
+FROM kits k JOIN kit_latest l USING (kit_id)
+WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) < (%(after)s::numeric, %(after_id)s)
+  AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+  AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+  AND (%(state)s::text IS NULL OR k.state = %(state)s)
+  AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+  AND (%(organisation)s::text IS NULL
+       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0) DESC, k.kit_id DESC
+LIMIT %(limit)s;
+
+-- name: facts
+SELECT kit_id, kit, label, state, organisation, kit_type, location, expected_interval_s, tolerance,
+       wanted_components, revision, last_heard_at, watch_allowance_s, boot, seq, time, received_at, battery,
+       charging, signal_dbm, network, operator, storage_free_mb, uptime_s, clock_offset_s, online,
+       connection_at, software, software_at, peripherals, peripherals_at, heard, silent, drifted,
+       pairing_lost, battery_low, storage_low, clock_skewed
+FROM kit_facts
+WHERE kit_id = ANY(%(kit_ids)s::integer[])
+  AND (%(health)s::text IS NULL
+       OR kit_health(state = 'installed', heard, silent, drifted, pairing_lost, battery_low, storage_low,
+                     clock_skewed) = %(health)s);
+
+-- name: facts_of_kit
+SELECT kit_id, kit, label, state, organisation, kit_type, location, expected_interval_s, tolerance,
+       wanted_components, revision, last_heard_at, watch_allowance_s, boot, seq, time, received_at, battery,
+       charging, signal_dbm, network, operator, storage_free_mb, uptime_s, clock_offset_s, online,
+       connection_at, software, software_at, peripherals, peripherals_at, heard, silent, drifted,
+       pairing_lost, battery_low, storage_low, clock_skewed
+FROM kit_facts
+WHERE kit = %(kit)s;
+
+-- name: kit_id
+SELECT kit_id FROM kits WHERE kit = %(kit)s;
+
+-- name: heartbeats
+SELECT time, received_at, boot, seq, battery, charging, signal_dbm, network, operator, storage_free_mb,
+       uptime_s, clock_offset_s
+FROM heartbeats
+WHERE kit_id = %(kit_id)s AND time >= %(start)s AND time < %(end)s
+  AND (%(after_time)s::timestamptz IS NULL
+       OR (time, boot, seq) < (%(after_time)s, %(after_boot)s, %(after_seq)s))
+ORDER BY time DESC, boot DESC, seq DESC
+LIMIT %(limit)s;
+
+-- name: changes
+-- What the kit reported and what people entered, newest first by the time we learnt of it.
+SELECT source, id, at, time, what, subject, before, after, actor, reason
+FROM (
+    SELECT 'reported' AS source, c.change_id AS id, c.received_at AS at, c.time, c.what, c.subject,
+           to_jsonb(c.before) AS before, to_jsonb(c.after) AS after, NULL::text AS actor, NULL::text AS reason
+    FROM changes c WHERE c.kit_id = %(kit_id)s
+    UNION ALL
+    SELECT 'books', e.event_id, e.at, e.at, e.what, NULL, e.before, e.after, e.actor, e.reason
+    FROM kit_events e WHERE e.kit_id = %(kit_id)s
+) both_logs
+WHERE %(after_at)s::timestamptz IS NULL
+   OR (at, source, id) < (%(after_at)s, %(after_source)s::text, %(after_id)s::bigint)
+ORDER BY at DESC, source DESC, id DESC
+LIMIT %(limit)s;
+
+-- name: quarantine
+SELECT quarantine_id AS id, received_at, topic, reason, detail, size_bytes, payload
+FROM quarantine
+WHERE quarantine_id < %(before)s
+  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
+  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
+ORDER BY quarantine_id DESC
+LIMIT %(limit)s;

@@ -1,0 +1,107 @@
+"""Fixtures: a real PostgreSQL with a migrated template, a real broker, both for this run alone.
+
+`FLEET_TEST_DATABASE_URL` (an administrator's) and `FLEET_TEST_BROKER` (`mosquitto`, `rumqttd`) point the same tests at
+other servers; `.ci/run` does.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from fleet.config import Settings
+from fleet.db.migrate import migrate
+from fleet.embedded import broker as embedded_broker
+from fleet.embedded import postgres as embedded_postgres
+
+_numbers = count(1)
+
+
+def url_of(admin_url: str, database: str) -> str:
+    """The URL of another database on the same server."""
+    parts = conninfo_to_dict(admin_url)
+    return f"postgresql://{parts['user']}:{parts['password']}@{parts['host']}:{parts['port']}/{database}"
+
+
+@pytest.fixture(scope="session")
+def admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An administrator's URL on a PostgreSQL of this run's own, or on the one given."""
+    given = os.environ.get("FLEET_TEST_DATABASE_URL")
+    if given:
+        yield given
+        return
+    with embedded_postgres.start_temporary(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def template(admin_url: str, worker_id: str) -> Iterator[str | None]:
+    """Name of a migrated database to copy; None where copies are not possible (TimescaleDB)."""
+    name = f"fleet_template_{os.getpid()}_{worker_id}"
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'"
+        ).fetchone()
+        if row and row[0]:
+            yield None
+            return
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    migrate(url_of(admin_url, name))
+    yield name
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def empty_database(admin_url: str) -> Iterator[str]:
+    """URL of a database without a schema."""
+    yield from _database(admin_url, None)
+
+
+@pytest.fixture
+def database(admin_url: str, template: str | None) -> Iterator[str]:
+    """URL of a migrated, empty database of this test's own."""
+    for url in _database(admin_url, template):
+        if template is None:
+            migrate(url)
+        yield url
+
+
+def _database(admin_url: str, template: str | None) -> Iterator[str]:
+    name = f"fleet_test_{os.getpid()}_{next(_numbers)}"
+    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template is not None:
+        statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(statement)
+    try:
+        yield url_of(admin_url, name)
+    finally:
+        with psycopg.connect(admin_url, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[embedded_broker.BrokerUrls]:
+    """A broker of this test's own."""
+    with embedded_broker.start_temporary(tmp_path / "broker", os.environ.get("FLEET_TEST_BROKER", "auto")) as urls:
+        yield urls
+
+
+@pytest.fixture
+def settings(database: str, broker: embedded_broker.BrokerUrls, tmp_path: Path) -> Settings:
+    """Settings of every role for this test's database and broker."""
+    return Settings(
+        database_url=database,
+        mqtt_url=broker.mqtt5_url,
+        data_dir=tmp_path / "data",
+        http_port=0,
+        secret_key="a key of forty characters for tests only",
+    )

@@ -1,0 +1,132 @@
+"""What tests share: waiting on conditions, real processes, small helpers for rows."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+
+from fleet.config import Settings
+from fleet.ingest.service import Ingest
+
+T = TypeVar("T")
+POLL_S = 0.02
+
+
+async def eventually(condition: Callable[[], Awaitable[T] | T], deadline_s: float = 10.0, what: str = "") -> T:
+    """Wait until `condition` answers something true and return it; fail with its last answer after the deadline."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        answer = condition()
+        if isinstance(answer, Awaitable):
+            answer = await answer
+        if answer:
+            return answer
+        if loop.time() > end:
+            raise AssertionError(f"not within {deadline_s} s: {what or condition}; last answer {answer!r}")
+        await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=POLL_S)
+
+
+def rows(dsn: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """The rows of one query on a connection of its own."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        return connection.execute(query.encode(), parameters).fetchall()
+
+
+def value(dsn: str, query: str, *parameters: Any) -> Any:
+    """The only value of a query's only row."""
+    return rows(dsn, query, *parameters)[0][0]
+
+
+def execute(dsn: str, query: str, *parameters: Any) -> None:
+    """Run one statement."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(query.encode(), parameters)
+
+
+def add_kits(dsn: str, *kits: str, state: str = "installed", expected_interval_s: int = 10) -> None:
+    """Enter kits into the books with one statement, watched as the books would watch them."""
+    allowance_s = max(30.0, expected_interval_s * (3 if expected_interval_s <= 3600 else 1.5))
+    execute(
+        dsn,
+        "WITH new AS (INSERT INTO kits (kit, state, expected_interval_s) SELECT unnest(%s::text[]), %s, %s"
+        " RETURNING kit_id)"
+        " INSERT INTO kit_latest (kit_id, watch_allowance_s, watch_interval_s, watch_from_clock_s)"
+        " SELECT kit_id, %s, %s, 0 FROM new",
+        list(kits),
+        state,
+        expected_interval_s,
+        allowance_s if state == "installed" else None,
+        expected_interval_s,
+    )
+
+
+def environment(**settings: str) -> dict[str, str]:
+    """An environment for a process of ours: no setting of the surroundings leaks in."""
+    base = {name: text for name, text in os.environ.items() if not name.startswith("FLEET_")}
+    return base | {f"FLEET_{name.upper()}": text for name, text in settings.items()}
+
+
+class Process:
+    """A real process of ours; its output goes to a file that is shown when a test fails."""
+
+    def __init__(self, arguments: list[str], env: Mapping[str, str], log: Path) -> None:
+        self.log = log
+        self._out = log.open("ab")
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            env=dict(env),
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=log.parent,
+        )
+
+    def kill(self, signal_: signal.Signals = signal.SIGKILL) -> None:
+        """Send a signal, by default the one that cannot be handled, and wait for the end."""
+        with contextlib.suppress(ProcessLookupError):
+            self.popen.send_signal(signal_)
+        try:
+            self.popen.wait(timeout=20)
+        finally:
+            if self.popen.poll() is None:
+                self.popen.kill()
+                self.popen.wait(timeout=5)
+            self._out.close()
+
+    def output(self) -> str:
+        """Everything it has written so far."""
+        return self.log.read_text(errors="replace")
+
+
+@contextmanager
+def process(*arguments: str, log: Path, **settings: str) -> Iterator[Process]:
+    """Run `python -m …` until the block ends, then SIGTERM."""
+    running = Process(list(arguments), environment(**settings), log)
+    try:
+        yield running
+    finally:
+        running.kill(signal.SIGTERM)
+
+
+@asynccontextmanager
+async def running_ingest(settings: Settings) -> AsyncIterator[Ingest]:
+    """An ingest in this process, stopped with a drain at the end of the block."""
+    stop = asyncio.Event()
+    ingest = Ingest(settings, stop)
+    task = asyncio.create_task(ingest.run())
+    try:
+        yield ingest
+    finally:
+        stop.set()
+        await asyncio.wait_for(task, 15)

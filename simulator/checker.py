@@ -97,7 +97,7 @@ def _judge(header: Header, ledger: Ledger, found: Found, latency: Latency) -> li
     if expect.derive or expect.alerts or expect.requests:
         judged.append(judge.alerts(expect, header.expected, found.alerts))
         judged.append(judge.requests(expect, header.expected, found.requests))
-        judged.append(judge.incidents(expect, found.incidents, found.requests))
+        judged.append(judge.incidents(expect, header.expected, found.incidents, found.requests))
     if expect.resolved:
         judged.append(judge.resolved(header.expected, found))
     return [*judged, *judge.latency(expect, latency)]

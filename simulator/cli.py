@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import click
 import typer
 
 from fleet import __version__
@@ -20,7 +19,7 @@ from simulator.report import Report, to_json, to_table
 from simulator.run import Options, check_file, endpoint_of, simulate
 from simulator.scenario import SHIPPED, Scenario, kits_csv, load
 
-DONE, FINDING, WRONG_USE = 0, 1, 2
+DONE, FINDING = 0, 1
 _show_traceback = False
 T = TypeVar("T")
 
@@ -89,7 +88,8 @@ def run(
         ledger_path=ledger,
         progress=True,
     )
-    _finish(_on_loop(lambda stop: simulate(chosen, options, stop=stop)), as_json=as_json, file=report)
+    done = _on_loop(lambda stop: simulate(chosen, options, stop=stop))
+    _finish(done, as_json=as_json, file=report, quiet=chosen.fleet.endless)
 
 
 @app.command("kits")
@@ -147,10 +147,11 @@ def _writable(*files: Path | None) -> None:
             raise LedgerError(f"{file}: {error.strerror}") from None
 
 
-def _finish(report: Report, *, as_json: bool, file: Path | None) -> None:
+def _finish(report: Report, *, as_json: bool, file: Path | None, quiet: bool = False) -> None:
     if file is not None:
         file.write_text(to_json(report) + "\n", encoding="utf-8")
-    print(to_json(report) if as_json else to_table(report))
+    if as_json or not quiet:
+        print(to_json(report) if as_json else to_table(report))
     raise typer.Exit(DONE if report.passed else FINDING)
 
 
@@ -187,23 +188,16 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 def main() -> None:
     """Entry point: one clear line per error, no traceback unless `--debug`."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        code = WRONG_USE
-    except click.ClickException as error:
-        error.show()
-        code = WRONG_USE
-    except (click.Abort, KeyboardInterrupt):
-        code = FINDING
+        app()
+    except KeyboardInterrupt:
+        sys.exit(FINDING)
     except SimulatorError as error:
-        code = _failed(error)
+        sys.exit(_failed(error))
     except BaseExceptionGroup as group:
         known = group.subgroup(SimulatorError)
         if known is None:
             raise
-        code = _failed(_first(known))
-    sys.exit(int(code or 0))
+        sys.exit(_failed(_first(known)))
 
 
 def _first(group: BaseException) -> SimulatorError:

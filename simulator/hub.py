@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -51,11 +52,12 @@ class Hub:
         self.heard: Callable[[str, float], None] = lambda _kit, _at_s: None
         self._stack = AsyncExitStack()
         self._loop = asyncio.get_running_loop()
-        self._zero_s = self._loop.time() - (datetime.now(UTC) - ledger.started_at).total_seconds()
+        # Not the loop's time: uvloop keeps that to the millisecond, which is what an acknowledgement takes.
+        self._zero_s = time.monotonic() - (datetime.now(UTC) - ledger.started_at).total_seconds()
 
     def clock(self) -> float:
         """Seconds since the start of the run, steady."""
-        return self._loop.time() - self._zero_s
+        return time.monotonic() - self._zero_s
 
     def now(self) -> datetime:
         """The time of day that `clock` stands for."""

@@ -77,10 +77,11 @@ def quarantined(
 def alerts(expect: Expect, expected: Sequence[Expected], found: Sequence[Alert]) -> Expectation:
     """Alerts that follow from the faults are there, and no others."""
     counts = Counter((alert.kit, alert.rule) for alert in found)
-    wrong = list(_miscounted(_ranges(expect, expected), counts)) if expect.derive else []
+    ranges = _ranges(expect, expected)
+    wrong = list(_miscounted(ranges, counts)) if expect.derive else []
     wrong += list(_totals(expect.alerts, Counter(alert.rule for alert in found)))
-    must = sum(one.at_least for one in expected)
-    return Expectation("alerts", not wrong, _detail(f"{len(found)} opened, {must} expected", wrong))
+    must = sum(at_least for at_least, _ in ranges.values())
+    return Expectation("alerts", not wrong, _detail(f"{len(found)} opened, at least {must} expected", wrong))
 
 
 def requests(expect: Expect, expected: Sequence[Expected], found: Sequence[Request]) -> Expectation:
@@ -93,14 +94,20 @@ def requests(expect: Expect, expected: Sequence[Expected], found: Sequence[Reque
     return Expectation("requests", not wrong, _detail(f"{len(own)} of kits", wrong))
 
 
-def incidents(expect: Expect, found: Sequence[Incident], requests_: Sequence[Request]) -> Expectation:
-    """As many incidents as expected, each with one request."""
+def incidents(
+    expect: Expect, expected: Sequence[Expected], found: Sequence[Incident], requests_: Sequence[Request]
+) -> Expectation:
+    """As many incidents as expected, each with one request; every kit that was silent for long is a member."""
     wrong = []
+    silent = sum(one.at_least for one in expected if one.rule == SILENT)
+    members = sum(one.members for one in found)
+    if expect.incidents and expect.derive and members < silent:
+        wrong.append(f"{members} members, {silent} kits were silent")
     if len(found) != expect.incidents:
         wrong.append(f"{expect.incidents} expected")
     per = Counter(request.incident for request in requests_ if request.incident is not None)
     wrong += [f"incident {one.id} has {per[one.id]} requests" for one in found if per[one.id] != 1]
-    return Expectation("incidents", not wrong, _detail(f"{len(found)} opened", wrong))
+    return Expectation("incidents", not wrong, _detail(f"{len(found)} opened, {members} members", wrong))
 
 
 def resolved(expected: Sequence[Expected], found: Found) -> Expectation:

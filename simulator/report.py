@@ -25,8 +25,9 @@ class Spread(msgspec.Struct, frozen=True):
         ordered = sorted(values)
         if not ordered:
             return cls()
-        p50, p95, p99 = (round(ordered[min(len(ordered) - 1, int(len(ordered) * p))], 4) for p in (0.5, 0.95, 0.99))
-        return cls(len(ordered), p50, p95, p99, round(ordered[-1], 4))
+        last = len(ordered) - 1
+        picked = (ordered[min(last, int(len(ordered) * part))] for part in (0.5, 0.95, 0.99, 1.0))
+        return cls(len(ordered), *(round(value, 4) + 0.0 for value in picked))
 
 
 class Messages(msgspec.Struct, frozen=True):

@@ -101,6 +101,7 @@ class Expect(Section, frozen=True):
     incidents: Annotated[int, Meta(ge=0)] = 0
     resolved: bool = False
     detect_s: Seconds = 20.0
+    drift_after_s: Seconds = 30.0
     p99_received_s: Positive | None = None
     p99_commit_s: Positive | None = None
     settle_s: Seconds = 30.0

@@ -48,7 +48,7 @@ class Watch:
     def __init__(self, scenario: Scenario) -> None:
         self._installed = scenario.fleet.state == "installed"
         self._wanted = scenario.software.wanted
-        self._silent_after_s = scenario.silent_after_s()
+        self._after_s = {SILENT: scenario.silent_after_s(), VERSION_DRIFT: scenario.expect.drift_after_s}
         self._detect_s = scenario.expect.detect_s
         self._heard: dict[str, float] = {}
         self._drifted: dict[str, float] = {}
@@ -59,7 +59,7 @@ class Watch:
         """The broker acknowledged a message that proves the kit alive."""
         last_s = self._heard.get(kit)
         self._heard[kit] = at_s
-        if last_s is not None and at_s - last_s > self._silent_after_s - EARLY_S:
+        if last_s is not None:
             self._note(Span(kit, SILENT, last_s, at_s, ended=True))
 
     def told(self, kit: str, message: Publish) -> None:
@@ -74,17 +74,20 @@ class Watch:
             self._note(Span(kit, VERSION_DRIFT, self._drifted.pop(kit), message.at_s, ended=True))
 
     def _note(self, span: Span) -> None:
-        if self._remember:
+        if self._remember and self._long_enough(span):
             self._spans.append(span)
+
+    def _long_enough(self, span: Span) -> bool:
+        return span.end_s - span.start_s > self._after_s[span.rule] - EARLY_S
 
     def spans(self, stopped_s: float) -> Iterator[Span]:
         """Everything noted, and what still lasted at the end of the run."""
         yield from self._spans
-        for kit, last_s in self._heard.items():
-            if stopped_s - last_s > self._silent_after_s - EARLY_S:
-                yield Span(kit, SILENT, last_s, stopped_s, ended=False)
-        for kit, since_s in self._drifted.items():
-            yield Span(kit, VERSION_DRIFT, since_s, stopped_s, ended=False)
+        open_ends = [Span(kit, SILENT, since_s, stopped_s, ended=False) for kit, since_s in self._heard.items()]
+        open_ends += [
+            Span(kit, VERSION_DRIFT, since_s, stopped_s, ended=False) for kit, since_s in self._drifted.items()
+        ]
+        yield from filter(self._long_enough, open_ends)
 
     def expected(self, stopped_s: float) -> list[Expected]:
         """What to look for in the database."""
@@ -96,7 +99,7 @@ class Watch:
         return [self._judged(kit, rule, spans, stopped_s) for (kit, rule), spans in sorted(found.items())]
 
     def _judged(self, kit: str, rule: str, spans: list[Span], stopped_s: float) -> Expected:
-        limit_s = self._detect_s + (self._silent_after_s if rule == SILENT else 0)
+        limit_s = self._after_s[rule] + self._detect_s
         sure = [span for span in spans if span.end_s - span.start_s >= limit_s]
         gone = [span for span in sure if span.ended and stopped_s - span.end_s >= self._detect_s]
         # Spans that follow closely may fall into one alert, which clears with a delay of its own.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis_settings
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
@@ -22,6 +23,10 @@ from fleet.embedded import broker as embedded_broker
 from fleet.embedded import postgres as embedded_postgres
 
 _numbers = count(1)
+
+# How long an example takes says more about the machine than about the code.
+hypothesis_settings.register_profile("fleet", deadline=None, print_blob=True)
+hypothesis_settings.load_profile("fleet")
 
 
 def url_of(admin_url: str, database: str) -> str:

@@ -4,7 +4,8 @@
 set -eu
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set password="${GRAFANA_READER_PASSWORD:?is not set}" \
   --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
-CREATE ROLE fleet_grafana NOLOGIN;
+SELECT 'CREATE ROLE fleet_grafana NOLOGIN'
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'fleet_grafana') \gexec
 CREATE ROLE grafana_reader LOGIN PASSWORD :'password' CONNECTION LIMIT 20;
 ALTER ROLE grafana_reader SET statement_timeout = '30s';
 ALTER ROLE grafana_reader SET default_transaction_read_only = on;

@@ -213,7 +213,7 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for signal_ in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_, stop.set)
-    port = metrics.serve_metrics(settings.metrics_port)
+    port = metrics.serve_metrics(settings.metrics_port, settings.metrics_host)
     log.info("worker up", metrics_port=port, pid=os.getpid())
     await Worker(settings, stop).run()
     log.info("worker stopped")

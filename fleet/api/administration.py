@@ -35,9 +35,7 @@ from fleet.state import reading
 
 router = APIRouter(prefix=PREFIX)
 
-RoleName = Literal[
-    "support", "service", "mdm_admin", "logistics", "secretariat", "auditor", "admin", "grafana"
-]
+RoleName = Literal["support", "service", "mdm_admin", "logistics", "secretariat", "auditor", "admin", "grafana"]
 
 
 class Organisation(Answer):
@@ -110,9 +108,7 @@ class TokenBody(Body):
 
 
 @router.get("/organisations", tags=["organisations"], responses=documented())
-async def list_organisations(
-    call: ReadOrganisations, query: Annotated[PageQuery, Query()]
-) -> Page[Organisation]:
+async def list_organisations(call: ReadOrganisations, query: Annotated[PageQuery, Query()]) -> Page[Organisation]:
     """Organisations by slug."""
     after = decode_cursor(query.cursor, str) or ("",)
     found = await books.organisations(call.connection, after=after[0], limit=query.limit + 1)
@@ -140,9 +136,7 @@ async def add_organisation(
 
 
 @router.get("/quarantine", tags=["quarantine"], responses=documented())
-async def list_quarantine(
-    call: ReadQuarantine, query: Annotated[QuarantineQuery, Query()]
-) -> Page[Quarantined]:
+async def list_quarantine(call: ReadQuarantine, query: Annotated[QuarantineQuery, Query()]) -> Page[Quarantined]:
     """Messages that could not be taken, the newest first."""
     before = decode_cursor(query.cursor, int) or (MAX_ID,)
     values = {"before": before[0], "limit": query.limit + 1, "reason": query.reason, "topic": query.topic}
@@ -161,12 +155,8 @@ async def list_tokens(call: ReadTokens, query: Annotated[TokenQuery, Query()]) -
     return Page(items=[Token(**_token(each)) for each in kept], next=cursor)
 
 
-@router.post(
-    "/tokens", status_code=201, tags=["tokens"], responses=documented(), response_model=NewToken
-)
-async def create_token(
-    call: WriteTokens, request: Request, body: TokenBody, key: idempotency.Key = None
-) -> Response:
+@router.post("/tokens", status_code=201, tags=["tokens"], responses=documented(), response_model=NewToken)
+async def create_token(call: WriteTokens, request: Request, body: TokenBody, key: idempotency.Key = None) -> Response:
     """Make a token; its secret is answered this once."""
 
     async def work() -> NewToken:
@@ -174,7 +164,7 @@ async def create_token(
         new = await tokens.create(call.connection, name=body.name, role=Role(body.role), expires_at=ends)
         return NewToken(**_token(new.token), token=new.secret)
 
-    return await idempotency.once(request, call, key, work, status=201, secret="token")
+    return await idempotency.once(request, call, key, work, status=201, once_only="token")
 
 
 @router.delete("/tokens/{id}", status_code=204, tags=["tokens"], responses=documented(404))

@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware.sessions import SessionMiddleware
 
 from fleet import __version__
@@ -32,9 +31,28 @@ POST safe to repeat; `ETag` and `If-Match` keep two people from overwriting each
 """
 
 
+class FleetApp(FastAPI):
+    """The application; its OpenAPI tells errors as the problems they are."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The schema, with the problem's own in place of the framework's."""
+        made = self.openapi_schema is None
+        schema = super().openapi()
+        if made:
+            parts: dict[str, Any] = schema.setdefault("components", {}).setdefault("schemas", {})
+            for name in ("HTTPValidationError", "ValidationError"):
+                parts.pop(name, None)
+            parts["FieldProblem"] = problems.FieldProblem.model_json_schema()
+            reference = "#/components/schemas/{model}"
+            body = problems.ProblemBody.model_json_schema(ref_template=reference)
+            body.pop("$defs", None)
+            parts["ProblemBody"] = body
+        return schema
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application for `settings`; it reaches the database when it starts, not here."""
-    app = FastAPI(
+    app = FleetApp(
         title="fleet",
         version=__version__,
         description=_DESCRIPTION,
@@ -58,7 +76,6 @@ def create_app(settings: Settings) -> FastAPI:
         same_site="strict",
     )
     app.add_middleware(RequestLog)
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
 

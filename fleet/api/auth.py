@@ -17,7 +17,7 @@ from psycopg_pool import AsyncConnectionPool
 from fleet.access import tokens
 from fleet.access.roles import Permission
 from fleet.access.tokens import Principal, Refusal
-from fleet.api.problems import Problem, invalid
+from fleet.api.problems import ProblemError, invalid
 
 Connection: TypeAlias = AsyncConnection[Any]
 Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
@@ -57,7 +57,7 @@ class Gate:
         if not principal.may(self.permission):
             detail = f"the role {principal.role} does not hold {self.permission}"
             more = {"permission": self.permission.value}
-            raise Problem(HTTPStatus.FORBIDDEN, "forbidden", detail, more=more)
+            raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail, more=more)
         return principal
 
 
@@ -79,9 +79,7 @@ class RequiresBriefly(Gate):
             return await self.admit(request, bearer, connection)
 
 
-async def identify(
-    request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection
-) -> Principal:
+async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection) -> Principal:
     """Who calls; raises 401 with the reason."""
     if "authorization" in request.headers:
         if bearer is None or len(bearer.credentials) > _MAX_TOKEN:
@@ -105,10 +103,10 @@ _WHY = {
 }
 
 
-def unauthorised(reason: str, detail: str) -> Problem:
+def unauthorised(reason: str, detail: str) -> ProblemError:
     """401; with an `error` in the challenge only when a token was given (RFC 6750, 3.1)."""
     challenge = 'Bearer realm="fleet"' + ("" if reason == "no_token" else ', error="invalid_token"')
-    return Problem(
+    return ProblemError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorised",
         detail,
@@ -123,7 +121,7 @@ def check_csrf(request: Request, given: str | None = None) -> None:
         return
     given = given or request.headers.get("x-csrf-token") or ""
     if not hmac.compare_digest(given.encode(), str(request.session.get("csrf", "")).encode() or b"-"):
-        raise Problem(HTTPStatus.FORBIDDEN, "csrf", "the form is too old: load the page again")
+        raise ProblemError(HTTPStatus.FORBIDDEN, "csrf", "the form is too old: load the page again")
 
 
 def refuse_unknown_query(request: Request) -> None:
@@ -150,7 +148,7 @@ WriteRequests = Annotated[Call, _call(P.REQUESTS_WRITE)]
 ReadOrganisations = Annotated[Call, _call(P.ORGANISATIONS_READ)]
 WriteOrganisations = Annotated[Call, _call(P.ORGANISATIONS_WRITE)]
 ReadQuarantine = Annotated[Call, _call(P.QUARANTINE_READ)]
-ReadStatistics = Annotated[Call, _call(P.STATISTICS_READ)]
+ReadStatistics = Annotated[Principal, Depends(RequiresBriefly(P.STATISTICS_READ))]
 ReadTokens = Annotated[Call, _call(P.TOKENS_READ)]
 WriteTokens = Annotated[Call, _call(P.TOKENS_WRITE)]
 FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ))]

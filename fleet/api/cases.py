@@ -8,11 +8,10 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-
 from fleet.api import desk, idempotency
 from fleet.api.auth import AcknowledgeAlerts, Call, ReadAlerts, ReadRequests, WriteRequests
 from fleet.api.etags import IfMatch, etag, seen_tags, stale
-from fleet.api.problems import Problem, documented
+from fleet.api.problems import ProblemError, documented
 from fleet.api.shapes import (
     MAX_ID,
     PREFIX,
@@ -52,6 +51,7 @@ class Alert(Answer):
     opened_at: Moment
     cleared_at: Moment | None
     suppressed_by: str | None
+    resolution: str | None = Field(description="Why it cleared, for example `proof`")
     service_request: str | None
     evidence: dict[str, Any]
 
@@ -174,6 +174,7 @@ class Rule(Answer):
     rule: str
     severity: Severity
     line: SupportLine
+    priority: Priority
     for_s: float
     keep_firing_for_s: float
     enabled: bool
@@ -228,9 +229,7 @@ async def get_request(call: ReadRequests, number: NumberText, response: Response
     return _request(rows[0])
 
 
-@router.patch(
-    "/service-requests/{number}", tags=["service requests"], responses=documented(404, 409, 412)
-)
+@router.patch("/service-requests/{number}", tags=["service requests"], responses=documented(404, 409, 412))
 async def change_request(
     call: WriteRequests, number: NumberText, change: RequestChange, response: Response, if_match: IfMatch = None
 ) -> ServiceRequest:
@@ -285,12 +284,12 @@ async def list_rules(call: ReadAlerts, query: Annotated[PageQuery, Query()]) -> 
     return Page(items=[_rule(row) for row in rows], next=cursor)
 
 
-def step_not_allowed(what: str, state: str, to: str, allowed: tuple[str, ...]) -> Problem:
+def step_not_allowed(what: str, state: str, to: str, allowed: tuple[str, ...]) -> ProblemError:
     """409 that tells the steps that are allowed."""
     steps = ", ".join(allowed) or "none"
     detail = f"a {what} that is {state} cannot become {to}; allowed: {steps}"
     more = {"state": state, "allowed": list(allowed)}
-    return Problem(HTTPStatus.CONFLICT, "step-not-allowed", detail, more=more)
+    return ProblemError(HTTPStatus.CONFLICT, "step-not-allowed", detail, more=more)
 
 
 async def _requests(call: Call, query: RequestQuery) -> tuple[list[dict[str, Any]], str | None]:

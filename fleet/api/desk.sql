@@ -1,6 +1,6 @@
 -- name: alerts
 SELECT a.alert_id AS id, a.rule, k.kit, a.severity, a.state, a.acknowledged, a.opened_at, a.cleared_at,
-       a.suppressed_by, a.evidence,
+       a.suppressed_by, a.resolution, a.evidence,
        (SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1) AS service_request
 FROM alerts a JOIN kits k USING (kit_id)
@@ -98,5 +98,5 @@ ORDER BY m.kit_id
 LIMIT %(limit)s;
 
 -- name: rules
-SELECT rule, severity, line, for_s, keep_firing_for_s, enabled, title_en, title_da
+SELECT rule, severity, line, priority, for_s, keep_firing_for_s, enabled, title_en, title_da
 FROM rules WHERE rule > %(after)s ORDER BY rule LIMIT %(limit)s;

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Header
 
-from fleet.api.problems import Problem, invalid
+from fleet.api.problems import ProblemError, invalid
 
 IfMatch = Annotated[
     str | None,
@@ -36,9 +36,9 @@ def seen_tags(if_match: str | None) -> frozenset[str] | None:
     return frozenset(tag[1:-1] for tag in tags if not tag.startswith("W/"))
 
 
-def stale(current: int | str) -> Problem:
+def stale(current: int | str) -> ProblemError:
     """412 with the tag of now."""
-    return Problem(
+    return ProblemError(
         HTTPStatus.PRECONDITION_FAILED,
         "stale",
         "somebody changed it meanwhile: read it again",

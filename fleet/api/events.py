@@ -73,6 +73,8 @@ async def follow_events(
     last = None if last_event_id is None else Position.parse(last_event_id)
     if last_event_id is not None and last is None:
         raise invalid("Last-Event-ID", "is not an id that this stream gave", place="header")
+    if not await feed.is_reading():
+        raise unavailable("the database cannot be reached; try again")
     if not feed.has_room:
         raise unavailable("too many streams are open or the server is stopping")
     return EventStream(feed.stream(last), headers={"X-Accel-Buffering": "no"})

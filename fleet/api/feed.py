@@ -20,21 +20,25 @@ from psycopg_pool import PoolClosed, PoolTimeout
 
 from fleet import metrics
 from fleet.api.auth import Connection, Pool
+from fleet.db.connect import first_line
 from fleet.db.queries import load_queries
 from fleet.log import get_logger
 
 POLL_S = 0.5
+MAX_WAIT_S = 4.0
 READ_AT_ONCE = 500
 QUEUE_ITEMS = 1000
 MAX_SUBSCRIBERS = 200
 MAX_CATCH_UP = 10_000
 QUIET_S = 15.0
+START_WAIT_S = 3.0
 RETRY_MS = 3000
 
 _SQL = load_queries("fleet.api", "feed.sql")
 _LOG = get_logger("fleet.api.feed")
 _ID = re.compile(r"(\d{1,20})-(\d{1,19})", re.ASCII)
 _LAST = 2**63 - 1
+AWAY = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -114,14 +118,17 @@ class Feed:
 
     async def run(self) -> None:
         """Poll until cancelled; a database that is away is tried again."""
+        wait_s = POLL_S
         while True:
             try:
                 full = await self._poll()
+                wait_s = POLL_S
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
-                _LOG.warning("the feed cannot be read", error=type(error).__name__)
-                full = False
+                if wait_s == POLL_S:
+                    _LOG.warning("the feed cannot be read", error=first_line(error))
+                full, wait_s = False, min(2 * wait_s, MAX_WAIT_S)
             if not full:
-                await asyncio.sleep(POLL_S)
+                await asyncio.sleep(wait_s)
 
     def stop(self) -> None:
         """End every stream and accept no more; for shutting down."""
@@ -134,11 +141,21 @@ class Feed:
         """Whether one more stream may begin."""
         return not self.stopped and len(self._subscriptions) < MAX_SUBSCRIBERS
 
+    async def is_reading(self) -> bool:
+        """Whether the feed knows where it stands; waits a little for it after a start."""
+        try:
+            async with asyncio.timeout(START_WAIT_S):
+                await self._known.wait()
+        except TimeoutError:
+            return False
+        return True
+
     async def stream(self, last: Position | None) -> AsyncIterator[bytes]:
-        """Server-sent events after `last`, or from now on; a comment when it is quiet."""
-        async with asyncio.timeout(QUIET_S):
-            await self._known.wait()
-        with self._subscribed() as subscription:
+        """Server-sent events after `last`, or from now on; a comment when it is quiet.
+
+        Ends when the process stops, the reader is too slow or the database is away; readers come back.
+        """
+        with self._subscribed() as subscription, contextlib.suppress(*AWAY):
             yield f"retry: {RETRY_MS}\n\n".encode()
             async for chunk in self._catch_up(last, subscription.since):
                 yield chunk

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import Header, Request, Response
 from fastapi.responses import JSONResponse
 from psycopg.rows import dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Json
 from pydantic import BaseModel
 
 from fleet.api.auth import Call
@@ -43,11 +43,11 @@ async def once(
     *,
     status: int = 200,
     headers: Headers = _no_headers,
-    secret: str | None = None,
+    once_only: str | None = None,
 ) -> Response:
     """Run `work` in one transaction, or give the answer that the same request got before.
 
-    `headers` are made from the answer's body; the field `secret` of it is answered once and not kept. A
+    `headers` are made from the answer's body; the field `once_only` of it is answered once and not kept. A
     failed request keeps nothing, so it can be tried again.
     """
     if key is None:
@@ -56,14 +56,13 @@ async def once(
         return JSONResponse(body, status, headers=headers(body))
     about = {"token_id": call.principal.token_id, "key": key}
     request_hash = await _hash(request)
-    await call.connection.execute(_SQL["forget_old"], about)
     async with call.connection.transaction():
         earlier = await _claim(call, about, request_hash)
         if earlier is not None:
             return JSONResponse(earlier["body"], earlier["status"], headers=headers(earlier["body"]))
         body = (await work()).model_dump(mode="json")
-        kept = {name: None if name == secret else value for name, value in body.items()}
-        await call.connection.execute(_SQL["keep"], {**about, "status": status, "body": Jsonb(kept)})
+        kept = {name: None if name == once_only else value for name, value in body.items()}
+        await call.connection.execute(_SQL["keep"], {**about, "status": status, "body": Json(kept)})
     return JSONResponse(body, status, headers=headers(body))
 
 

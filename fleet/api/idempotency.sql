@@ -1,6 +1,3 @@
--- name: forget_old
-DELETE FROM idempotency_keys WHERE token_id = %(token_id)s AND created_at < now() - interval '1 day';
-
 -- name: claim
 -- A second request with the same key waits here until the first has committed or failed.
 INSERT INTO idempotency_keys (token_id, key, request_hash, status)

@@ -90,7 +90,7 @@ class KitSummary(Answer):
 
 
 class Heartbeat(Answer):
-    """One heartbeat; `clock_offset_s` is set when the kit's clock was wrong (ts − received)."""
+    """One heartbeat; `clock_offset_s` is set when the kit's clock was wrong (its time minus ours)."""
 
     time: Moment
     received_at: Moment
@@ -235,17 +235,13 @@ async def list_kits(call: ReadKits, query: Annotated[KitQuery, Query()]) -> Page
         raise invalid("cursor", f"is of a list sorted by {at[0][:20]}", place="query")
     after = None if at is None else reading.KitPosition(_sort_key(query.sort, at[1]), at[2])
     chosen = reading.KitFilter(**query.model_dump(include={"kit", "q", "state", "health", "organisation", "kit_type"}))
-    found = await reading.list_kits(
-        call.connection, chosen, sort=query.sort, after=after, limit=query.limit
-    )
+    found = await reading.list_kits(call.connection, chosen, sort=query.sort, after=after, limit=query.limit)
     end = found.end and encode_cursor(query.sort.value, found.end.key, found.end.kit_id)
     return Page(items=[KitSummary(**_summary(facts)) for facts in found.kits], next=end)
 
 
 @router.post("/kits", status_code=201, response_model=KitDetail, responses=documented(409))
-async def create_kit(
-    call: WriteKits, request: Request, body: NewKitBody, key: idempotency.Key = None
-) -> Response:
+async def create_kit(call: WriteKits, request: Request, body: NewKitBody, key: idempotency.Key = None) -> Response:
     """Enter a kit."""
 
     async def work() -> KitDetail:
@@ -272,9 +268,7 @@ async def edit_kit(
     seen = seen_tags(if_match)
     revisions = None if seen is None else frozenset(int(tag) for tag in seen if tag.isdecimal() and len(tag) < 10)
     changes = edit.model_dump(include=edit.model_fields_set)
-    outcome = await books.edit_kit(
-        call.connection, kit, changes, actor=call.principal.actor, revisions=revisions
-    )
+    outcome = await books.edit_kit(call.connection, kit, changes, actor=call.principal.actor, revisions=revisions)
     if isinstance(outcome, books.Stale):
         raise stale(outcome.revision)
     return await get_kit(call, kit, response)
@@ -321,9 +315,7 @@ async def list_heartbeats(
     start, end = _range(query)
     after = decode_cursor(query.cursor, datetime, str, int) or (None, None, None)
     values = dict(zip(("after_time", "after_boot", "after_seq"), after, strict=True))
-    rows = await reading.heartbeats(
-        call.connection, kit, start=start, end=end, **values, limit=query.limit + 1
-    )
+    rows = await reading.heartbeats(call.connection, kit, start=start, end=end, **values, limit=query.limit + 1)
     kept, cursor = page(rows, query.limit, "time", "boot", "seq")
     return Page(items=[Heartbeat(**row) for row in kept], next=cursor)
 

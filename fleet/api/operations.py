@@ -11,7 +11,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from fleet.api.auth import Connection, pool_of
-from fleet.api.problems import MEDIA_TYPE, Problem
+from fleet.api.problems import MEDIA_TYPE, ProblemError
 from fleet.api.shapes import Answer
 from fleet.db.migrate import is_current
 from fleet.db.queries import load_queries
@@ -55,7 +55,7 @@ async def readyz(request: Request) -> Ready:
         more = {"reasons": reasons}
         headers = {"Retry-After": "1"}
         detail = "not ready: " + "; ".join(reasons)
-        raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", detail, more=more, headers=headers)
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", detail, more=more, headers=headers)
     return Ready()
 
 

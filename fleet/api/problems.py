@@ -43,7 +43,7 @@ class ProblemBody(BaseModel):
     errors: list[FieldProblem] | None = None
 
 
-class Problem(Exception):
+class ProblemError(Exception):
     """Ends a request with a problem; `more` are its further members."""
 
     def __init__(
@@ -60,12 +60,12 @@ class Problem(Exception):
         self.more, self.headers = more or {}, headers or {}
 
 
-def invalid(field: str, detail: str, *, place: str = "body") -> Problem:
+def invalid(field: str, detail: str, *, place: str = "body") -> ProblemError:
     """422 that names one field."""
     return _invalid([FieldProblem(place=place, field=field, detail=detail)])
 
 
-def answer(problem: Problem) -> Response:
+def answer(problem: ProblemError) -> Response:
     """The response that a problem leads to."""
     body = {
         "type": _URN + problem.slug,
@@ -75,18 +75,16 @@ def answer(problem: Problem) -> Response:
         **problem.more,
     }
     headers = {"Cache-Control": "no-store", **problem.headers}
-    return JSONResponse(
-        jsonable_encoder(body), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE
-    )
+    return JSONResponse(jsonable_encoder(body), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def _invalid(errors: Sequence[FieldProblem]) -> Problem:
+def _invalid(errors: Sequence[FieldProblem]) -> ProblemError:
     detail = "; ".join(f"{error.field}: {error.detail}" for error in errors)
     more = {"field": errors[0].field, "errors": [error.model_dump() for error in errors]}
-    return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, more=more)
+    return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, more=more)
 
 
-def _from_validation(error: RequestValidationError) -> Problem:
+def _from_validation(error: RequestValidationError) -> ProblemError:
     return _invalid([_field_problem(each) for each in error.errors()[:20]])
 
 
@@ -106,39 +104,39 @@ _HTTP_SLUGS = {
 }
 
 
-def _from_http(error: HTTPException) -> Problem:
+def _from_http(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
     slug = _HTTP_SLUGS.get(status, "refused")
-    return Problem(status, slug, str(error.detail), headers=error.headers)
+    return ProblemError(status, slug, str(error.detail), headers=error.headers)
 
 
-def _from_fleet(error: FleetError) -> Problem:
+def _from_fleet(error: FleetError) -> ProblemError:
     match error:
         case InvalidError():
             return invalid(error.field, error.detail)
         case NotFoundError():
-            return Problem(HTTPStatus.NOT_FOUND, "not-found", str(error))
+            return ProblemError(HTTPStatus.NOT_FOUND, "not-found", str(error))
         case ConflictError():
-            return Problem(HTTPStatus.CONFLICT, "conflict", str(error))
+            return ProblemError(HTTPStatus.CONFLICT, "conflict", str(error))
         case UnavailableError():
             return unavailable(str(error))
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
+    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
 
 
-def unavailable(detail: str) -> Problem:
+def unavailable(detail: str) -> ProblemError:
     """503 with a hint when to try again."""
     headers = {"Retry-After": str(RETRY_AFTER_S)}
-    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
 
-def internal() -> Problem:
+def internal() -> ProblemError:
     """500; what went wrong stands in the log, not in the answer."""
-    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
+    return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
 
 
 def install(app: FastAPI) -> None:
     """Map every expected exception to its problem."""
-    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(ProblemError, _handle_problem)
     app.add_exception_handler(RequestValidationError, _handle_validation)
     app.add_exception_handler(HTTPException, _handle_http)
     app.add_exception_handler(FleetError, _handle_fleet)
@@ -147,7 +145,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _handle_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
+    assert isinstance(error, ProblemError)
     return answer(error)
 
 

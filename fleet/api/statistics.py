@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
-from fleet.api.auth import ReadStatistics
+from fleet.api.auth import CONNECTION_WAIT_S, Pool, ReadStatistics, pool_of
 from fleet.api.problems import documented
 from fleet.api.shapes import PREFIX, Answer, Moment
 from fleet.db.queries import load_queries
@@ -73,22 +73,23 @@ class StatisticsCache:
         self._kept: Statistics | None = None
         self._until = 0.0
 
-    async def get(self, connection: AsyncConnection[Any]) -> Statistics:
+    async def get(self, pool: Pool) -> Statistics:
         """The last count, or a new one when that is too old."""
         async with self._lock:
             if self._kept is None or time.monotonic() >= self._until:
                 started = time.monotonic()
-                self._kept = await count(connection)
+                async with pool.connection(timeout=CONNECTION_WAIT_S) as connection:
+                    self._kept = await count(connection)
                 cost_s = time.monotonic() - started
                 self._until = time.monotonic() + max(KEPT_AT_LEAST_S, KEPT_PER_COST * cost_s)
             return self._kept
 
 
 @router.get("/statistics", tags=["statistics"], responses=documented())
-async def get_statistics(call: ReadStatistics, request: Request) -> Statistics:
+async def get_statistics(_: ReadStatistics, request: Request) -> Statistics:
     """The fleet in numbers; a large fleet is counted again after a while only (`counted_at`)."""
     cache: StatisticsCache = request.app.state.statistics
-    return await cache.get(call.connection)
+    return await cache.get(pool_of(request))
 
 
 async def count(connection: AsyncConnection[Any]) -> Statistics:

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
@@ -16,11 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-import psycopg
-
-from fleet.bench.publisher import kit_name
-from fleet.db.migrate import migrate
-from fleet.embedded import broker, postgres
+from fleet.bench.fleets import add_kits, temporary_database
+from fleet.embedded import broker
 from fleet.embedded.ports import free_port
 from fleet.embedded.process import wait_for
 from fleet.errors import UnavailableError
@@ -41,7 +37,6 @@ class Servers:
 
     mqtt_url: str
     dsn: str
-    folder: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,31 +96,11 @@ def measure(seconds: float = 10.0, rounds: int = 3) -> IngestResult:
 def servers() -> Iterator[Servers]:
     """A durable PostgreSQL and a Mosquitto with the lossless settings, with the kits in the books."""
     with (
-        tempfile.TemporaryDirectory(prefix="fleet-bench-") as name,
-        postgres.start_temporary(_open_folder(Path(name)) / "db", durable=True) as dsn,
-        broker.start_temporary(Path(name) / "mqtt", broker.BrokerKind.MOSQUITTO) as urls,
+        temporary_database() as (dsn, folder),
+        broker.start_temporary(folder / "mqtt", broker.BrokerKind.MOSQUITTO) as urls,
     ):
-        migrate(dsn)
         add_kits(dsn, KITS)
-        yield Servers(urls.mqtt5_url, dsn, Path(name))
-
-
-def add_kits(dsn: str, count: int) -> None:
-    """Enter `count` installed kits into the books at once."""
-    with psycopg.connect(dsn) as connection:
-        connection.execute(
-            "WITH new AS (INSERT INTO kits (kit, state) SELECT unnest(%s::text[]), 'installed' RETURNING kit_id)"
-            " INSERT INTO kit_latest (kit_id, watch_allowance_s, watch_interval_s, watch_from_clock_s)"
-            " SELECT kit_id, 900, 300, 0 FROM new",
-            ([kit_name(number) for number in range(count)],),
-        )
-    with psycopg.connect(dsn, autocommit=True) as connection:
-        connection.execute("VACUUM (ANALYZE) kits, kit_latest")
-
-
-def _open_folder(folder: Path) -> Path:
-    folder.chmod(0o755)  # the database's own user must be able to enter
-    return folder
+        yield Servers(urls.mqtt5_url, dsn)
 
 
 def _null(running: Servers) -> list[str]:
@@ -181,6 +156,7 @@ def _drive(
     port: int,
     boot: str,
     seconds: float,
+    *,
     rate: float = 0,
     warmed: Callable[[], object] = lambda: None,
 ) -> float:

@@ -1,8 +1,8 @@
 """A process that publishes heartbeats of many kits as fast as it is allowed to, or at a steady rate.
 
-It reads its allowance from standard input, one number of messages in all per line, so that the broker's backlog stays
-bounded however slow the consumer is, and publishes at QoS 1 with frames prepared beforehand, so that it takes as little as
-possible of the machine that it helps to measure.
+It reads its allowance from standard input, one number of messages in all per line, so that the broker's backlog
+stays bounded however slow the consumer is, and publishes at QoS 1 with frames prepared beforehand, so that it takes
+as little as possible of the machine that it helps to measure.
 """
 
 from __future__ import annotations

@@ -55,6 +55,8 @@ async def open_pool(
         min_size=1,
         max_size=max_size,
         timeout=10,
+        # A pool that gives up soon asks again at the next request, instead of after a long backed-off wait.
+        reconnect_timeout=3,
         open=False,
         check=AsyncConnectionPool.check_connection,
     )

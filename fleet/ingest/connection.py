@@ -226,9 +226,7 @@ class Connection(asyncio.Protocol):
 
     # inside
 
-    def _hold(
-        self, topic: str, payload: bytes, retained: bool, received_at: datetime, packet_id: int | None
-    ) -> None:
+    def _hold(self, topic: str, payload: bytes, retained: bool, received_at: datetime, packet_id: int | None) -> None:
         self._inbox.append(Incoming(topic, payload, retained, received_at, packet_id))
         self._held += 1
         self._held_bytes += len(payload)
@@ -237,7 +235,7 @@ class Connection(asyncio.Protocol):
         match packet:
             case UnreadablePublish():
                 topic = packet.topic.decode(errors="replace")
-                self._hold(f"\ufffd{topic}", b"", False, received_at, packet.packet_id)
+                self._hold(f"\ufffd{topic}", packet.content, False, received_at, packet.packet_id)
             case mqtt5.ConnAckPacket():
                 _resolve(self._connack, packet)
             case mqtt5.SubAckPacket():

@@ -86,9 +86,7 @@ def _report(topic: DeviceTopic, payload: Payload, message: Incoming) -> Report:
             boot, seq = topic.command or "", 0
         case _:
             boot, seq = payload.boot, payload.seq
-    return Report(
-        topic.kit, topic.kind, boot, seq, stamp(payload.ts, received_at), received_at, payload, live, message
-    )
+    return Report(topic.kit, topic.kind, boot, seq, stamp(payload.ts, received_at), received_at, payload, live, message)
 
 
 def refuse(message: Incoming, rejection: Rejection, kind: Kind | None = None) -> Refusal:

@@ -32,9 +32,9 @@ class ListeningState(StrEnum):
 class ListeningClock:
     """Value and state of the clock; every method answers the next one.
 
-    `clock_s` is the reading, `resumed_clock_s` its reading when our last outage ended, `grace_from_clock_s` the same for
-    the first of several outages in short succession. `credited_at_s` is the monotonic time up to which
-    listening is counted, None while there is nothing to count from. `outage` tells that the time since the last
+    `clock_s` is the reading, `resumed_clock_s` its reading when our last outage ended, `grace_from_clock_s` the same
+    for the first of several outages in short succession. `credited_at_s` is the monotonic time up to which listening
+    is counted, None while there is nothing to count from. `outage` tells that the time since the last
     credit was long enough to owe the kits a grace.
     """
 

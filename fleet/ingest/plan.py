@@ -102,6 +102,4 @@ def _advance(plan: Plan, report: Report, mark: Mark) -> None:
 
 
 def _accepted(report: Report, kit_id: int) -> Accepted:
-    return Accepted(
-        kit_id, report.kind, report.boot, report.seq, report.stamp, report.received_at, report.payload
-    )
+    return Accepted(kit_id, report.kind, report.boot, report.seq, report.stamp, report.received_at, report.payload)

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from time import perf_counter
 
 import psycopg
@@ -28,6 +29,16 @@ LONGEST_RETRY_S = 2.0
 LOCK_PATIENCE_S = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A batch on its way: what can be stored, what goes to the quarantine, and the clock as it will stand then."""
+
+    reports: Sequence[Report]
+    refusals: Sequence[Refusal]
+    clock: ListeningClock
+    write_clock: bool
+
+
 class Settler:
     """Brings batches into the database through one `Writer`; keeps the window held while it is away."""
 
@@ -36,77 +47,72 @@ class Settler:
         self._decoder = decoder
 
     async def settle(
-        self, batch: Sequence[Incoming], clock: ListeningClock, connection: Connection, *, write_clock: bool
+        self, messages: Sequence[Incoming], clock: ListeningClock, connection: Connection, *, write_clock: bool
     ) -> None:
-        """Return when every message of `batch` is committed, as history or in the quarantine.
+        """Return when every one of `messages` is committed, as history or in the quarantine.
 
         Raises `NotLeaderError` when another process took the slot over meanwhile, `ConnectionLostError` when the
         broker went away while the database was not to be had: it will send the batch again.
         """
-        reports, refusals = self._decode(batch)
-        await self._store(reports, refusals, clock, connection, write_clock=write_clock)
+        reports, refusals = self._decode(messages)
+        await self._store(Decoded(reports, refusals, clock, write_clock), connection)
 
-    def _decode(self, batch: Sequence[Incoming]) -> tuple[list[Report], list[Refusal]]:
+    def _decode(self, messages: Sequence[Incoming]) -> tuple[list[Report], list[Refusal]]:
         reports: list[Report] = []
         refusals: list[Refusal] = []
-        for message in batch:
+        for message in messages:
             decoded = self._decoder.decode(message)
             if isinstance(decoded, Report):
                 reports.append(decoded)
             elif decoded is not None:
                 refusals.append(decoded)
-        for kind, count in Counter(report.kind for report in reports).items():
-            metrics.RECEIVED.labels(kind.value).inc(count)
-        for kind_name, count in Counter(refusal.kind for refusal in refusals).items():
-            metrics.RECEIVED.labels(kind_name).inc(count)
+        received = Counter(report.kind.value for report in reports) + Counter(refusal.kind for refusal in refusals)
+        for kind, count in received.items():
+            metrics.RECEIVED.labels(kind).inc(count)
         return reports, refusals
 
-    async def _store(
-        self,
-        reports: Sequence[Report],
-        refusals: Sequence[Refusal],
-        clock: ListeningClock,
-        connection: Connection,
-        *,
-        write_clock: bool,
-    ) -> None:
-        """Store with retries; halve what the database refuses for its data, and quarantine a single one."""
-        doubt_all = False
+    async def _store(self, batch: Decoded, connection: Connection, *, doubt_all: bool = False) -> None:
+        """Store with retries; what the database refuses for its data is taken apart instead."""
         retry_s = FIRST_RETRY_S
         while True:
             try:
-                started = perf_counter()
-                async with asyncio.timeout(ATTEMPT_DEADLINE_S):
-                    plan = await self._writer.store(
-                        reports, refusals, clock, write_clock=write_clock, doubt_all=doubt_all
-                    )
-                _count(plan, reports, refusals, perf_counter() - started)
+                await self._attempt(batch, doubt_all=doubt_all)
             except (psycopg.Error, OSError, TimeoutError) as error:
-                if isinstance(error, psycopg.Error) and is_datas_fault(error):
-                    if len(reports) > 1:
-                        log.warning(
-                            "batch refused, halving it", messages=len(reports), error=first_line(error)
-                        )
-                        half = len(reports) // 2
-                        await self._store(reports[:half], refusals, clock, connection, write_clock=False)
-                        await self._store(reports[half:], (), clock, connection, write_clock=write_clock)
-                        return
-                    if not doubt_all:
-                        doubt_all = True
-                        continue
-                    rejection = Rejection(Reason.REFUSED_BY_DATABASE, first_line(error)[:300])
-                    refusals = [
-                        *refusals,
-                        *(refuse(report.source, rejection, report.kind) for report in reports),
-                    ]
-                    reports = ()
-                    continue
+                if batch.reports and isinstance(error, psycopg.Error) and is_datas_fault(error):
+                    await self._take_apart(batch, error, connection, doubt_all=doubt_all)
+                    return
                 metrics.STORE_RETRIES.inc()
-                log.warning("batch not stored, trying again", messages=len(reports), error=first_line(error))
+                metrics.LISTENING.set(0)
+                log.warning("batch not stored, trying again", messages=len(batch.reports), error=first_line(error))
                 await self._recover(error, connection, retry_s)
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
             else:
                 return
+
+    async def _attempt(self, batch: Decoded, *, doubt_all: bool) -> None:
+        started = perf_counter()
+        async with asyncio.timeout(ATTEMPT_DEADLINE_S):
+            plan = await self._writer.store(
+                batch.reports, batch.refusals, batch.clock, write_clock=batch.write_clock, doubt_all=doubt_all
+            )
+        _count(plan, batch, perf_counter() - started)
+
+    async def _take_apart(
+        self, batch: Decoded, error: psycopg.Error, connection: Connection, *, doubt_all: bool
+    ) -> None:
+        """Halve a refused batch; a single message is looked up once more, then quarantined."""
+        reports = batch.reports
+        if len(reports) > 1:
+            log.warning("batch refused, halving it", messages=len(reports), error=first_line(error))
+            half = len(reports) // 2
+            await self._store(replace(batch, reports=reports[:half], write_clock=False), connection)
+            await self._store(replace(batch, reports=reports[half:], refusals=()), connection)
+        elif not doubt_all:
+            await self._store(batch, connection, doubt_all=True)
+        else:
+            rejection = Rejection(Reason.REFUSED_BY_DATABASE, first_line(error)[:300])
+            refused = refuse(reports[0].source, rejection, reports[0].kind)
+            await self._store(replace(batch, reports=(), refusals=(*batch.refusals, refused)), connection)
 
     async def _recover(self, error: BaseException, connection: Connection, retry_s: float) -> None:
         """Wait a little, then make sure that we are still the writer."""
@@ -139,13 +145,13 @@ class Settler:
                 return
 
 
-def _count(plan: Plan, reports: Sequence[Report], refusals: Sequence[Refusal], took_s: float) -> None:
+def _count(plan: Plan, batch: Decoded, took_s: float) -> None:
     for kind, count in Counter(report.kind for _, report in plan.new).items():
         metrics.COMMITTED.labels(kind.value).inc(count)
     for kind, count in plan.repeats.items():
         metrics.DUPLICATE.labels(kind.value).inc(count)
-    for refusal in (*refusals, *plan.refusals):
+    for refusal in (*batch.refusals, *plan.refusals):
         metrics.QUARANTINED.labels(refusal.kind, refusal.reason.value).inc()
-    if reports or refusals:
-        metrics.BATCH_SIZE.observe(len(reports) + len(refusals))
+    if batch.reports or batch.refusals:
+        metrics.BATCH_SIZE.observe(len(batch.reports) + len(batch.refusals))
         metrics.BATCH_SECONDS.observe(took_s)

@@ -145,9 +145,7 @@ class Writer:
         self._marks.update(await latest.load_marks(self.connection, missing))
 
 
-async def _find_stored(
-    connection: AsyncConnection[Any], doubtful: Sequence[tuple[int, Report]]
-) -> set[Identity]:
+async def _find_stored(connection: AsyncConnection[Any], doubtful: Sequence[tuple[int, Report]]) -> set[Identity]:
     """Which identities the history has: first at their own time, then, for the rest, at any."""
     found: set[Identity] = set()
     heartbeats = [(kit_id, report) for kit_id, report in doubtful if report.kind is Kind.HEARTBEAT]
@@ -191,9 +189,7 @@ async def _append_history(connection: AsyncConnection[Any], messages: Sequence[t
             await _copy(cursor, "copy_reports", REPORT_TYPES, [_report_row(*e) for e in others])
 
 
-async def _copy(
-    cursor: AsyncCursor[Any], query: str, types: Sequence[str], rows: Sequence[tuple[Any, ...]]
-) -> None:
+async def _copy(cursor: AsyncCursor[Any], query: str, types: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
     async with cursor.copy(QUERIES[query]) as copy:
         copy.set_types(types)
         for row in rows:

@@ -18,12 +18,14 @@ class MalformedStreamError(Exception):
 class UnreadablePublish:
     """A PUBLISH that the codec cannot read (a topic that is no UTF-8, say) but that can be acknowledged.
 
-    Without it such a message would be redelivered after every reconnect and stop the stream for good.
+    Without it such a message would be redelivered after every reconnect and stop the stream for good. `content` is
+    what follows the topic and the packet id: properties and payload.
     """
 
     topic: bytes
     packet_id: int | None
     detail: str
+    content: bytes = b""
 
 
 class PacketStream:
@@ -71,7 +73,8 @@ def _salvage(frame: memoryview, detail: str) -> tuple[UnreadablePublish, int]:
     if topic_end + (2 if qos else 0) > end:
         raise MalformedStreamError(detail)
     packet_id = int.from_bytes(frame[topic_end : topic_end + 2], "big") if qos else None
-    return UnreadablePublish(bytes(frame[header + 2 : topic_end]), packet_id, detail), end
+    content = bytes(frame[topic_end + 2 if qos else topic_end : end])
+    return UnreadablePublish(bytes(frame[header + 2 : topic_end]), packet_id, detail, content), end
 
 
 def _remaining_length(frame: memoryview) -> tuple[int, int]:

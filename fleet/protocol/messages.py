@@ -5,7 +5,8 @@ Meaning, units and limits stand on the fields; `docs/reference/asyncapi.yaml` is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
@@ -17,6 +18,9 @@ from fleet.protocol.topics import Kind
 
 MAX_PAYLOAD_BYTES = 16 * 1024
 MAX_SEQ = 2**63 - 1
+MAX_DEPTH = 100
+"""Levels of lists and maps in the result of a reply: what is stored must not depend on anybody's stack."""
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC")]
 Boot: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, description="new at each start")]
@@ -198,10 +202,23 @@ def decode(kind: Kind, payload: bytes) -> Payload | Rejection:
         return Rejection(Reason.TOO_DEEP, "nested too deeply")
     except (OverflowError, ValueError) as error:
         return Rejection(Reason.INVALID_FIELD, f"$.ts: {error}"[:300])
+    if isinstance(message, Reply) and _deeper_than(MAX_DEPTH, message.result):
+        return Rejection(Reason.TOO_DEEP, f"$.result: more than {MAX_DEPTH} levels")
     # PostgreSQL text cannot hold NUL; it can only come as an escape, JSON forbids it raw.
-    if b"\\u0000" in payload and b"\\u0000" in _ENCODER.encode(message):
+    if b"\\u0000" in payload and _NUL.search(_ENCODER.encode(message)):
         return Rejection(Reason.NUL_BYTE, "a text holds \\u0000")
     return message
+
+
+def _deeper_than(levels: int, value: Any) -> bool:
+    inner: Iterable[Any]
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return levels == 0 or any(_deeper_than(levels - 1, item) for item in inner)
 
 
 def encode(message: Payload) -> bytes:

@@ -24,7 +24,8 @@ from fleet.state.reported import Change, pairing_changes, software_changes
 
 QUERIES = load_queries("fleet.state", "latest.sql")
 STAGE_TYPES = [
-    "int4", "int8", "int8", "int8", "int8", "float8", "float8", "float8", "float4", "int2", "bool", "text", "text", "text",
+    "int4", "int8", "int8", "int8", "int8", "float8", "float8", "float8",
+    "float4", "int2", "bool", "text", "text", "text",
 ]  # fmt: skip
 
 

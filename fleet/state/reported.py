@@ -45,7 +45,7 @@ def pairing_changes(before: Sequence[Mapping[str, Any]] | None, after: Sequence[
     for serial in sorted(old.keys() | new.keys()):
         was, now = old.get(serial), new.get(serial)
         if was is None or now is None:
-            yield Change(What.PERIPHERAL, serial, was and was["kind"], now and now["kind"])
+            yield Change(What.PERIPHERAL, serial, was["kind"] if was else None, now["kind"] if now else None)
             continue
         if was["paired"] != now["paired"]:
             yield Change(What.PAIRING, serial, _paired(was), _paired(now))

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from fleet.cli.supervise.logs import LogFolder
-from fleet.cli.supervise.supervisor import Role, Supervisor
+from fleet.cli.supervise.supervisor import Alive, Role, Supervisor
 from fleet.embedded.guardian import Guardian
 from fleet.embedded.process import Command, is_alive, wait_for
 from fleet.errors import UnavailableError
@@ -29,6 +29,10 @@ WAITS = ("sleep", "600")
 def role(name: str, *argv: str, folder: Path, **more: Any) -> Role:
     command = Command(argv, folder=folder, **more)
     return Role(name, lambda: command)
+
+
+async def never(alive: Alive) -> None:
+    await asyncio.get_running_loop().create_future()
 
 
 class Watched:
@@ -79,7 +83,8 @@ async def test_each_role_has_a_process_group_and_a_clean_environment(
 
 async def test_a_role_that_cannot_start_is_given_up_with_what_it_wrote(tmp_path: Path) -> None:
     async with watched(tmp_path) as made:
-        failing = role("one", "sh", "-c", "echo port 99 is taken; exit 2", folder=tmp_path)
+        command = Command(("sh", "-c", "echo port 99 is taken; exit 2"), folder=tmp_path)
+        failing = Role("one", lambda: command, ready=never)
         with pytest.raises(UnavailableError, match=r"one does not stay up \(exit code 2\): port 99 is taken"):
             await made.supervisor.start(failing)
 
@@ -129,7 +134,7 @@ import asyncio, json, sys
 from pathlib import Path
 from typing import Any
 from fleet.cli.supervise.logs import LogFolder
-from fleet.cli.supervise.supervisor import Role, Supervisor
+from fleet.cli.supervise.supervisor import Alive, Role, Supervisor
 from fleet.embedded.guardian import Guardian
 from fleet.embedded.process import Command
 

@@ -194,7 +194,7 @@ def test_drift_is_expected_while_the_wrong_version_is_told() -> None:
     watch.told("K-000001", told(10, "2"))
     watch.told("K-000001", told(20, "2"))
     watch.told("K-000001", told(90, "1"))
-    watch.told("K-000002", told(100, "2"))
+    watch.told("K-000002", told(75, "2"))
     assert [(one.kit, one.at_least, one.at_most) for one in watch.expected(110)] == [
         ("K-000001", 1, 1),
         ("K-000002", 0, 1),
@@ -231,11 +231,13 @@ def test_members_of_an_incident_open_no_requests() -> None:
     expect = Expect(incidents=1)
     incident = Incident(7, "silent", "open", START, None, 30)
     assert judge.requests(expect, [MUST], [request(None, 7)]).met
-    assert judge.incidents(expect, [incident], [request(None, 7)]).met
+    assert judge.incidents(expect, [MUST], [incident], [request(None, 7)]).met
     assert not judge.requests(expect, [MUST], [request("K-1")]).met
-    assert not judge.incidents(expect, [], []).met
-    assert not judge.incidents(expect, [incident], [request(None, 7), request(None, 7)]).met
-    assert not judge.incidents(Expect(), [incident], [request(None, 7)]).met
+    assert not judge.incidents(expect, [MUST], [], []).met
+    nobody = Incident(7, "silent", "open", START, None, 0)
+    assert not judge.incidents(expect, [MUST], [nobody], [request(None, 7)]).met
+    assert not judge.incidents(expect, [MUST], [incident], [request(None, 7), request(None, 7)]).met
+    assert not judge.incidents(Expect(), [], [incident], [request(None, 7)]).met
 
 
 def test_resolved_means_alerts_requests_and_incidents() -> None:

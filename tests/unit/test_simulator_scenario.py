@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_shipped_scenarios_are_good_and_play(file: Path) -> None:
         (FAULT.format("pairing_lost", 'at_s = 1\ncount = 1\nperipheral = "lamp"'), "faults[0].peripheral: lamp"),
         (ONE + "[expect]\nquarantined = { ugly = 1 }", "expect.quarantined.ugly"),
         ("[fleet]\nkits = 3\nduration_s = 1e9", "fleet.duration_s"),
-        ("[fleet", "line 1"),
+        ("[fleet", "end of document"),
     ],
 )
 def test_mistakes_are_named(text: str, named: str) -> None:
@@ -94,12 +95,10 @@ def test_silent_after(expected_s: int, silent_s: float) -> None:
 
 @pytest.mark.parametrize("sort", ALL_SORTS)
 def test_each_sort_of_malformed_is_refused_for_its_reason(sort: str) -> None:
-    from datetime import UTC, datetime
-
     topics = Topics()
-    bad = build(sort, topics, "K-1", "b", datetime.now(UTC))  # type: ignore[arg-type]
+    bad = build(sort, topics, "K-1", "b", datetime.now(UTC))
     topic = topics.parse(bad.topic)
-    assert bad.reason is REASONS[sort]  # type: ignore[index]
+    assert bad.reason is REASONS[sort]
     assert len(bad.payload) < 64 * 1024
     if sort == "wrong_topic":
         assert topic is None

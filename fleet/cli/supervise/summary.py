@@ -46,7 +46,7 @@ class Source:
         return Numbers(
             at_s=time.monotonic(),
             heartbeats=self._heartbeats(),
-            kits=None if statistics is None else statistics["kits_by_health"],
+            kits=None if statistics is None else statistics["kits"]["installed_by_health"],
             alerts=self._items("alerts?state=active&limit=100"),
             requests=self._items("service-requests?state=open&limit=100"),
         )

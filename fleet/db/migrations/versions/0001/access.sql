@@ -20,7 +20,7 @@ CREATE TABLE idempotency_keys (
     key text NOT NULL,
     request_hash bytea NOT NULL,
     status integer NOT NULL,
-    body jsonb,
+    body json,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (token_id, key)
 );

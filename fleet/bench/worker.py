@@ -1,0 +1,55 @@
+"""The worker's tick at two sizes of fleet: quiet, and with a thousand kits changed."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from time import perf_counter
+
+from fleet.alerts.worker import tick
+from fleet.bench.fleets import add_kits, temporary_database
+from fleet.db.connect import connect
+
+TICKS = 7
+CHANGED = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerResult:
+    """Seconds per tick, medians, by number of kits."""
+
+    kits: int
+    quiet_tick_s: float
+    changed_tick_s: float
+
+
+def measure(sizes: tuple[int, ...] = (20_000, 1_000_000)) -> list[WorkerResult]:
+    """Tick over fleets of each size in which every kit has reported."""
+    results = []
+    for kits in sizes:
+        with temporary_database() as (dsn, _):
+            add_kits(dsn, kits, reported=True)
+            results.append(asyncio.run(_ticks(dsn, kits)))
+    return results
+
+
+async def _ticks(dsn: str, kits: int) -> WorkerResult:
+    connection = await connect(dsn, role="bench")
+    try:
+        quiet, changed = [], []
+        for _ in range(TICKS):
+            await connection.execute("UPDATE listening SET clock_s = clock_s + 1, updated_at = clock_timestamp()")
+            started = perf_counter()
+            await tick(connection, datetime.now(UTC))
+            quiet.append(perf_counter() - started)
+            await connection.execute(
+                "INSERT INTO evaluation_queue (kit_id) SELECT kit_id FROM kits ORDER BY kit_id LIMIT %s", (CHANGED,)
+            )
+            started = perf_counter()
+            await tick(connection, datetime.now(UTC))
+            changed.append(perf_counter() - started)
+    finally:
+        await connection.close()
+    return WorkerResult(kits, round(median(quiet), 4), round(median(changed), 4))

@@ -1,0 +1,61 @@
+"""The storing half of ingest on a real database, without a broker: batches go in, rows come out."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fleet.ingest.connection import Connection, Incoming, Window
+from fleet.ingest.decode import Decoder
+from fleet.ingest.listening import ListeningClock
+from fleet.ingest.settle import Settler
+from fleet.ingest.store import Writer
+from fleet.protocol.topics import Topics
+from tests.support import rows
+
+SLOT = 0
+
+
+class Settling:
+    """Batches through decoder, settler and writer; `restart` forgets what a process would forget."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        self.clock = ListeningClock()
+        self.connection = Connection(Window())
+        self._begin()
+
+    def _begin(self) -> None:
+        self.writer = Writer(self.dsn, SLOT)
+        self._settler = Settler(self.writer, Decoder(Topics()))
+
+    async def settle(self, batch: Sequence[Incoming], *, write_clock: bool = False) -> None:
+        """Store one batch, as ingest does before it acknowledges it."""
+        await self._settler.settle(batch, self.clock, self.connection, write_clock=write_clock)
+
+    async def restart(self) -> None:
+        """Another process takes over."""
+        await self.writer.close()
+        self._begin()
+        await self.writer.open()
+
+
+@asynccontextmanager
+async def settling(dsn: str) -> AsyncIterator[Settling]:
+    """Hold the slot on `dsn` and settle batches."""
+    it = Settling(dsn)
+    await it.writer.open()
+    try:
+        yield it
+    finally:
+        await it.writer.close()
+
+
+def stored(dsn: str, kit: str) -> list[tuple[Any, ...]]:
+    """Every stored message of a kit: kind, boot, seq (boot is the command of a reply)."""
+    return rows(
+        dsn,
+        "SELECT kind, coalesce(boot, command), coalesce(seq, 0) FROM grafana_messages WHERE kit = %s ORDER BY 1, 2, 3",
+        kit,
+    )

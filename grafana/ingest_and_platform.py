@@ -262,7 +262,7 @@ def _rules() -> Sequence[AnyPanel]:
         ),
         lines(
             "Open service requests",
-            "By line, with those overdue.",
+            "Work in hand by line, and how much of all is overdue. Fleet now lists them.",
             Place(
                 prom(
                     ("sum by (line) (max by (line, state) (fleet_service_requests_open))", "{{line}}"),

@@ -31,21 +31,23 @@ class Checked:
     expectations: list[Expectation]
 
 
-def check(header: Header, ledger: Ledger, store: Store, *, commit_s: Spread) -> Checked:
+def check(header: Header, ledger: Ledger, store: Store) -> Checked:
     """Read until everything is as expected, or `settle_s` have passed; then give the last reading."""
     try:
-        return _settle(header, ledger, store, commit_s)
+        return _settle(header, ledger, store)
     except psycopg.Error as error:
         raise database_error(error) from None
 
 
-def _settle(header: Header, ledger: Ledger, store: Store, commit_s: Spread) -> Checked:
+def _settle(header: Header, ledger: Ledger, store: Store) -> Checked:
     began = time.monotonic()
     index = Index(ledger)
     pause_s = 0.2
     while True:
         found = _read(header, ledger, index, store)
-        latency = Latency(Spread.of(acknowledged_after_s(ledger)), Spread.of(found.comparison.received_s), commit_s)
+        latency = Latency(
+            Spread.of(acknowledged_after_s(ledger)), Spread.of(found.comparison.received_s), header.commit_s
+        )
         expectations = _judge(header, ledger, found, latency)
         elapsed_s = time.monotonic() - began
         if all(one.met for one in expectations) or elapsed_s >= header.scenario.expect.settle_s:

@@ -41,7 +41,11 @@ def exactly_once(comparison: Comparison) -> Expectation:
 def drained(ledger: Ledger, done: bool) -> Expectation:
     """Connected kits got an answer for everything they sent, and no bound was reached."""
     dropped = ledger.counts["dropped_at_bound"]
-    detail = f"{ledger.unacknowledged()} without an answer, {dropped} dropped at a bound"
+    unsent = ledger.unsent()
+    detail = (
+        f"{ledger.unacknowledged() - unsent} sent without an answer, {unsent} of kits without a connection not sent, "
+        f"{dropped} dropped at a bound"
+    )
     return Expectation("drained", done and not dropped, detail)
 
 

@@ -179,8 +179,12 @@ class Ledger:
         self.status[number] = row.status
 
     def unacknowledged(self) -> int:
-        """Messages without an answer from the broker."""
+        """Messages without an answer from the broker, sent or not."""
         return self.status.count(Status.MADE)
+
+    def unsent(self) -> int:
+        """Messages made without a connection, up to the end."""
+        return sum(not sends and status == Status.MADE for sends, status in zip(self.sends, self.status, strict=True))
 
 
 def _ticks(at_s: float) -> int:

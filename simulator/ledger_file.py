@@ -10,6 +10,7 @@ import msgspec
 from fleet.protocol.topics import Kind
 from simulator.errors import LedgerError
 from simulator.ledger import BadOf, BootOf, Ledger, Owner, ReplyOf, Row, Status
+from simulator.report import Spread
 from simulator.scenario import Scenario
 from simulator.watch import Expected
 
@@ -27,6 +28,7 @@ class Header(msgspec.Struct, frozen=True, kw_only=True):
     topic_root: str
     scenario: Scenario
     expected: list[Expected]
+    commit_s: Spread = Spread()
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

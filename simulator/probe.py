@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import os
 import secrets
+import ssl
 
 import mqtt5
 
@@ -12,6 +13,8 @@ from fleet.protocol.endpoint import Endpoint
 from simulator.errors import UnavailableError
 from simulator.hub import tls_of
 from simulator.wire import NoMqtt5Error, RefusedError, Wire
+
+RETRY_S = 0.2
 
 
 class _Quiet:
@@ -40,6 +43,7 @@ async def probe(endpoint: Endpoint, *, limit_s: float = 10.0) -> None:
     """
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + limit_s
+    reason = "no answer"
     while True:
         try:
             async with asyncio.timeout_at(deadline_s):
@@ -47,14 +51,21 @@ async def probe(endpoint: Endpoint, *, limit_s: float = 10.0) -> None:
             return
         except RefusedError:
             return
-        except NoMqtt5Error as error:
-            raise UnavailableError(f"{endpoint}: {error}; the simulator needs it") from None
+        except (NoMqtt5Error, ssl.SSLError) as error:
+            raise UnavailableError(f"{endpoint}: {_told(error)}") from None
         except OSError as error:
-            if loop.time() >= deadline_s:
-                reason = error.strerror or str(error) or "no answer"
-                raise UnavailableError(f"{endpoint}: no MQTT 5 broker answers: {reason}") from None
-        with contextlib.suppress(TimeoutError):
-            await asyncio.sleep(0.2)
+            reason = _told(error) or reason
+        if loop.time() >= deadline_s - RETRY_S:
+            raise UnavailableError(f"{endpoint}: no MQTT 5 broker answers: {reason}")
+        await asyncio.sleep(RETRY_S)
+
+
+def _told(error: OSError) -> str:
+    if isinstance(error, NoMqtt5Error):
+        return f"{error}; the simulator needs it"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted: {error.verify_message}"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 async def _greet(endpoint: Endpoint) -> None:

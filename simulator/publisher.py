@@ -297,6 +297,8 @@ class Publisher:
         self._wire = None
         self._hub.connected -= self._presence
         self._hub.counts["losses"] += 1
+        if wire.goodbye is not None:
+            self._hub.counts[f"goodbye_{wire.goodbye}"] += 1
         if self._wanted:
             self._dial_after(self._hub.backoff_s(0))
 

@@ -55,7 +55,6 @@ class Played:
     header: Header
     ledger: Ledger
     connections: Links
-    commit_s: Spread
 
 
 def new_boot_prefix(now: datetime) -> str:
@@ -74,7 +73,7 @@ async def simulate(scenario: Scenario, options: Options, *, stop: asyncio.Event 
     played = await play(scenario, options, stop=stop or asyncio.Event())
     checked = None
     if options.dsn is not None and not scenario.fleet.endless:
-        checked = await asyncio.to_thread(recheck, played.header, played.ledger, options.dsn, played.commit_s)
+        checked = await asyncio.to_thread(recheck, played.header, played.ledger, options.dsn)
     return report_of(played, checked)
 
 
@@ -93,26 +92,22 @@ def _check_books(scenario: Scenario, dsn: str) -> None:
         )
 
 
-def recheck(header: Header, ledger: Ledger, dsn: str, commit_s: Spread) -> Checked:
+def recheck(header: Header, ledger: Ledger, dsn: str) -> Checked:
     """Check a ledger against the database; blocks."""
     with store.open_store(dsn) as books:
-        return check(header, ledger, books, commit_s=commit_s)
+        return check(header, ledger, books)
 
 
 async def play(scenario: Scenario, options: Options, *, stop: asyncio.Event) -> Played:
     """Connect every kit, play to the end or until `stop`, and leave politely."""
     await probe(options.endpoint)
-    started_at = datetime.now(UTC)
-    started_at -= timedelta(microseconds=started_at.microsecond % 1000)
-    boot_prefix = options.boot_prefix or new_boot_prefix(started_at)
-    endless = scenario.fleet.endless
-    ledger = Ledger(boot_prefix=boot_prefix, started_at=started_at, record=not endless)
+    ledger = _new_ledger(scenario, options)
     watch = Watch(scenario)
+    endless = scenario.fleet.endless
     until_s = float("inf") if endless else scenario.fleet.duration_s
-    async with Hub(
-        options.endpoint, Topics(options.topic_root), ledger, scenario.connections, seed=scenario.fleet.seed
-    ) as hub:
-        stage = Stage(scenario, boot_prefix=boot_prefix, epoch=started_at.timestamp())
+    topics = Topics(options.topic_root)
+    async with Hub(options.endpoint, topics, ledger, scenario.connections, seed=scenario.fleet.seed) as hub:
+        stage = Stage(scenario, boot_prefix=ledger.boot_prefix, epoch=ledger.started_at.timestamp())
         engine = Engine(hub, stage, watch)
         sampler = Sampler(hub, options.dsn) if options.dsn and not endless else None
         async with _beside(sampler.sample() if sampler else None), _beside(_progress(hub, engine, until_s, options)):
@@ -121,17 +116,27 @@ async def play(scenario: Scenario, options: Options, *, stop: asyncio.Event) -> 
             drained = await engine.drain(ENDLESS_DRAIN_S if endless else scenario.expect.drain_s)
         await engine.leave()
     header = Header(
-        started_at=started_at,
+        started_at=ledger.started_at,
         stopped_s=stopped_s,
         drained=drained,
-        boot_prefix=boot_prefix,
+        boot_prefix=ledger.boot_prefix,
         topic_root=options.topic_root,
         scenario=scenario,
         expected=watch.expected(stopped_s),
+        commit_s=sampler.spread() if sampler else Spread(),
     )
     if options.ledger_path is not None:
         await asyncio.to_thread(ledger_file.write, options.ledger_path, header, ledger)
-    return Played(header, ledger, _links(hub), sampler.spread() if sampler else Spread())
+    return Played(header, ledger, _links(hub))
+
+
+def _new_ledger(scenario: Scenario, options: Options) -> Ledger:
+    now = datetime.now(UTC)
+    return Ledger(
+        boot_prefix=options.boot_prefix or new_boot_prefix(now),
+        started_at=now.replace(microsecond=now.microsecond // 1000 * 1000),
+        record=not scenario.fleet.endless,
+    )
 
 
 def _progress(hub: Hub, engine: Engine, until_s: float, options: Options) -> Coroutine[Any, Any, None] | None:
@@ -206,8 +211,8 @@ def check_file(path: Path, dsn: str) -> Report:
     header, ledger = ledger_file.read(path)
     if header.scenario.fleet.endless:
         raise LedgerError(f"{path}: an endless run keeps no ledger")
-    checked = recheck(header, ledger, dsn, Spread())
-    return report_of(Played(header, ledger, Links(0, 0, 0, 0, {}, {}), Spread()), checked)
+    checked = recheck(header, ledger, dsn)
+    return report_of(Played(header, ledger, Links(0, 0, 0, 0, {}, {})), checked)
 
 
 def endpoint_of(url: str, *, ca: Path | None = None, cert: Path | None = None, key: Path | None = None) -> Endpoint:

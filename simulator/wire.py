@@ -51,7 +51,7 @@ class Listener(Protocol):
 class Wire(asyncio.Protocol):
     """Connects, frames, answers; knows nothing of what is sent."""
 
-    __slots__ = ("_hello", "_listener", "_stream", "_transport", "clogged", "heard_s", "ready", "wrote_s")
+    __slots__ = ("_hello", "_listener", "_stream", "_transport", "clogged", "goodbye", "heard_s", "ready", "wrote_s")
 
     def __init__(self, hello: bytes, listener: Listener) -> None:
         """`hello` is the CONNECT packet."""
@@ -61,6 +61,7 @@ class Wire(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self.ready: asyncio.Future[mqtt5.ConnAckPacket] = asyncio.get_running_loop().create_future()
         self.clogged = False
+        self.goodbye: str | None = None
         self.heard_s = self.wrote_s = 0.0
 
     # From the transport
@@ -140,7 +141,8 @@ class Wire(asyncio.Protocol):
             case mqtt5.ConnAckPacket():
                 self._greeted(packet)
             case mqtt5.DisconnectPacket():
-                self._fail(ConnectionError(f"the broker says goodbye: {packet.reason_code.name.lower()}"))
+                self.goodbye = packet.reason_code.name.lower()
+                self._fail(ConnectionError(f"the broker says goodbye: {self.goodbye}"))
             case _:
                 pass  # PINGRESP, SUBACK: having heard it is all that matters
 

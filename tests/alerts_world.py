@@ -67,7 +67,8 @@ class World:
         kits = list(kits)
         await self.connection.execute("UPDATE kits SET state = %s WHERE kit_id = ANY(%s)", (state, kits))
         await self.connection.execute(
-            "UPDATE kit_latest l SET watch_allowance_s = watch_allowance_s(k.state, k.expected_interval_s, k.tolerance),"
+            "UPDATE kit_latest l SET watch_allowance_s ="
+            " watch_allowance_s(k.state, k.expected_interval_s, k.tolerance),"
             " watch_from_clock_s = CASE WHEN k.state = 'installed' THEN %s END"
             " FROM kits k WHERE k.kit_id = l.kit_id AND k.kit_id = ANY(%s)",
             (self.clock_s, kits),
@@ -112,9 +113,7 @@ class World:
         """One tick of the worker at this moment."""
         return await tick(self.connection, self.now)
 
-    async def live(
-        self, seconds: float, *, heard: Iterable[int] = (), step_s: float = 5.0
-    ) -> list[TickResult]:
+    async def live(self, seconds: float, *, heard: Iterable[int] = (), step_s: float = 5.0) -> list[TickResult]:
         """Advance in steps with a tick after each."""
         heard = list(heard)
         results = []
@@ -139,9 +138,7 @@ class World:
 
     async def active(self, rule: str = "silent") -> set[int]:
         """Kits with an active alert."""
-        return set(
-            await self.scalars("SELECT kit_id FROM alerts WHERE rule = %s AND state = 'active'", rule)
-        )
+        return set(await self.scalars("SELECT kit_id FROM alerts WHERE rule = %s AND state = 'active'", rule))
 
     async def open_requests(self) -> int:
         """Service requests of kits that are not ended."""

@@ -25,7 +25,7 @@ from fleet.protocol.messages import (
 from fleet.protocol.topics import Kind, Topics
 
 TOPICS = Topics()
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+START = datetime.now(UTC).replace(microsecond=0)
 _packet_ids = count(1)
 
 

@@ -10,9 +10,9 @@ from fleet.ingest.connection import Connection, Incoming, Window
 from fleet.ingest.decode import Decoder
 from fleet.ingest.listening import ListeningClock
 from fleet.ingest.settle import Settler
-from fleet.ingest.store import Writer
+from fleet.ingest.store import NotLeaderError, Writer
 from fleet.protocol.topics import Topics
-from tests.support import rows
+from tests.support import eventually, rows
 
 SLOT = 0
 
@@ -38,14 +38,25 @@ class Settling:
         """Another process takes over."""
         await self.writer.close()
         self._begin()
-        await self.writer.open()
+        await self.lead()
+
+    async def lead(self) -> None:
+        """Take the slot; the server may notice a moment late that the writer before us is gone."""
+        await eventually(self._try_lead, what="the slot to be free")
+
+    async def _try_lead(self) -> bool:
+        try:
+            await self.writer.open()
+        except NotLeaderError:
+            return False
+        return True
 
 
 @asynccontextmanager
 async def settling(dsn: str) -> AsyncIterator[Settling]:
     """Hold the slot on `dsn` and settle batches."""
     it = Settling(dsn)
-    await it.writer.open()
+    await it.lead()
     try:
         yield it
     finally:

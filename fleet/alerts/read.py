@@ -21,8 +21,8 @@ Connection = AsyncConnection[Any]
 Row = TypeVar("Row")
 
 QUERIES = load_queries("fleet.alerts", "read.sql")
-CANDIDATES_PER_TICK = 5_000
-QUIET_PER_TICK = 20_000
+CANDIDATES_PER_TICK = 10_000
+QUIET_PER_TICK = 10_000
 """Kits whose alert or membership may end, looked at in one tick."""
 DRIFT_BATCH = 2_000
 NEVER_CLOCK_S = float("-inf")
@@ -32,9 +32,10 @@ NEVER_CLOCK_S = float("-inf")
 class Scan:
     """One look over the fleet.
 
-    `recent`, `due` and `densest` (most `unplaced` kits that turned silent within any one window) are counts of
-    kits; `candidates` are unplaced kits, the longest silent first; `quiet` are placed kits that are not silent now;
-    `relapsed` are silent again while their alert recovers; `members` counts those of the open incident.
+    `recent` and `due` count kits, and `densest` the most `unplaced` ones that turned silent within any one window; it
+    is 0 unless some did so before the present window, unseen by any worker. `candidates` are unplaced kits, the
+    longest silent first; `quiet` are placed kits that are not silent now; `relapsed` are silent again while their
+    alert recovers; `members` counts those of the open incident.
     """
 
     recent: int
@@ -105,6 +106,7 @@ async def scan(
         "overdue_intervals": mass.OVERDUE_INTERVALS,
         "overdue_slack_s": mass.OVERDUE_SLACK_S,
         "window_s": mass.WINDOW_S,
+        "least": mass.LEAST,
         "limit": CANDIDATES_PER_TICK,
         "quiet_limit": QUIET_PER_TICK,
         "incident_id": None if incident is None else incident.incident_id,

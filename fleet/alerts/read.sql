@@ -42,9 +42,10 @@ WITH overdue AS MATERIALIZED (
            %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
                + %(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s AS late
     FROM kit_latest
-    WHERE %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
+    WHERE heard_clock_s + watch_interval_s < %(clock_s)s  -- cheap, and true of whatever is overdue or silent
+      AND watch_allowance_s IS NOT NULL
+      AND %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
             + least(%(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s, watch_allowance_s)
-      AND watch_allowance_s IS NOT NULL AND heard_clock_s IS NOT NULL
 ), silent AS MATERIALIZED (
     SELECT kit_id, deadline_clock_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
 ), placed AS MATERIALIZED (
@@ -61,10 +62,12 @@ SELECT (SELECT count(*) FROM silent WHERE deadline_clock_s >= %(clock_s)s - %(wi
         WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + %(window_s)s) AS due,
        (SELECT count(*) FROM unplaced) AS unplaced,
        ARRAY(SELECT kit_id FROM unplaced ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s) AS candidates,
-       CASE WHEN %(incident_id)s::bigint IS NULL THEN coalesce((
-           SELECT max(together) FROM (
+       CASE WHEN %(incident_id)s::bigint IS NULL AND %(least)s < (
+               SELECT count(*) FROM unplaced WHERE deadline_clock_s < %(clock_s)s - %(window_s)s)
+           THEN (SELECT max(together) FROM (
                SELECT count(*) OVER (ORDER BY deadline_clock_s RANGE BETWEEN %(window_s)s PRECEDING AND CURRENT ROW)
-               FROM unplaced) w(together)), 0) ELSE 0 END AS densest,
+               FROM unplaced) w(together))
+           ELSE 0 END AS densest,
        (SELECT count(*) FROM placed WHERE incident_id = %(incident_id)s) AS members,
        ARRAY(SELECT kit_id FROM placed p
              WHERE NOT EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)

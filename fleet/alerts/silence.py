@@ -25,6 +25,8 @@ from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, has_held
 
 LISTENING_STALE_S = 5.0
 """A listening clock not written for this long says nothing about now."""
+OPENED_PER_TICK = 2_000
+"""Alerts of a tick; more wait for the next, so that a tick stays short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +102,17 @@ def evidence_of(candidate: Candidate, clock_s: float) -> dict[str, object]:
     }
 
 
-def place(candidates: Sequence[Candidate], mode: Mode, clock_s: float, rule: Rule) -> list[Action]:
-    """Where each newly silent kit belongs: in the incident, in an alert of its own, or nowhere yet."""
+def place(candidates: Sequence[Candidate], mode: Mode, clock_s: float, rule: Rule) -> tuple[list[Action], int]:
+    """Where each newly silent kit belongs: in the incident, in an alert of its own, or nowhere yet.
+
+    Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well.
+    """
     if mode in (Mode.MASS, Mode.ONGOING):
-        return [JoinIncident(c.kit_id, c.heard_clock_s, c.allowance_s) for c in candidates]
-    return [
-        OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s))
-        for c in candidates
-        if not _waits(c, mode, clock_s, rule)
-    ]
+        return [JoinIncident(c.kit_id, c.heard_clock_s, c.allowance_s) for c in candidates], 0
+    ready = [c for c in candidates if not _waits(c, mode, clock_s, rule)]
+    opened = ready[:OPENED_PER_TICK]
+    actions: list[Action] = [OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s)) for c in opened]
+    return actions, len(candidates) - len(ready)
 
 
 def _waits(candidate: Candidate, mode: Mode, clock_s: float, rule: Rule) -> bool:

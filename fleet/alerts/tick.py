@@ -106,13 +106,12 @@ async def _silence(connection: Connection, rules: Rules, now: datetime, result: 
     result.hearing = look.clock.hears(now)
     actions = await _ended(connection, look)
     if result.hearing:
-        placed = await _begun(connection, look)
-        result.held = min(look.scan.unplaced, read.CANDIDATES_PER_TICK) - len(placed)
+        placed, result.held = await _begun(connection, look)
+        result.more |= look.scan.unplaced > len(placed) + result.held and result.held == 0
         actions += await _incident_begun(connection, look)
         actions += placed
         actions += await _released(connection, look)
     actions += _settled(look, actions)
-    result.more |= look.scan.unplaced > read.CANDIDATES_PER_TICK and look.mode is not Mode.BUILDING
     result.applied.add(await apply(connection, actions, rules, now))
 
 
@@ -139,10 +138,10 @@ async def _ended(connection: Connection, look: _Look) -> list[Action]:
     return actions
 
 
-async def _begun(connection: Connection, look: _Look) -> list[Action]:
-    """What becomes of kits that turned silent."""
+async def _begun(connection: Connection, look: _Look) -> tuple[list[Action], int]:
+    """What becomes of kits that turned silent, and how many of them wait."""
     if not look.scan.candidates:
-        return []
+        return [], 0
     candidates = await read.candidates(connection, look.scan.candidates, look.clock)
     return silence.place(candidates, look.mode, look.clock.clock_s, look.rule)
 

@@ -14,14 +14,16 @@ from starlette.middleware.sessions import SessionMiddleware
 from fleet import __version__
 from fleet.api import administration, cases, console, events, kits, operations, problems, statistics
 from fleet.api.feed import Feed
-from fleet.api.middleware import RequestLog
+from fleet.api.middleware import BodyLimit, RequestLog
 from fleet.config import Settings
 from fleet.db.connect import open_pool
+from fleet.log import get_logger
 
 MAX_BODY_BYTES = 256 * 1024
 SESSION_MAX_AGE_S = 12 * 3600
 POOL_SIZE = 10
 
+_LOG = get_logger("fleet.api")
 _DESCRIPTION = """\
 Telekits, whether they work, and what is done about it.
 
@@ -59,7 +61,6 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         lifespan=_lifespan,
     )
     app.state.settings = settings
@@ -75,6 +76,7 @@ def create_app(settings: Settings) -> FastAPI:
         max_age=SESSION_MAX_AGE_S,
         same_site="strict",
     )
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(RequestLog)
     return app
 
@@ -86,12 +88,25 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.pool = pool
         app.state.feed = Feed(pool)
         reader = asyncio.create_task(app.state.feed.run(), name="feed")
+        reader.add_done_callback(_tell_if_it_died)
         try:
             yield
         finally:
             app.state.feed.stop()
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
+            await _ended(reader)
+
+
+def _tell_if_it_died(reader: asyncio.Task[None]) -> None:
+    if not reader.cancelled() and (error := reader.exception()) is not None:
+        _LOG.error("the event feed died; streams stay quiet", exc_info=error)
+
+
+async def _ended(reader: asyncio.Task[None]) -> None:
+    """Wait for the feed to end by itself; a query that hangs is cancelled."""
+    _, pending = await asyncio.wait({reader}, timeout=1)
+    for task in pending:
+        task.cancel()
+    await asyncio.wait(pending, timeout=1) if pending else None
 
 
 def _secret_key(settings: Settings) -> str:

@@ -114,27 +114,37 @@ class Feed:
         self._subscriptions: set[Subscription] = set()
         self._position: Position | None = None
         self._known = asyncio.Event()
-        self.stopped = False
+        self._stopping = asyncio.Event()
 
     async def run(self) -> None:
-        """Poll until cancelled; a database that is away is tried again."""
+        """Poll until stopped; a database that is away is tried again."""
         wait_s = POLL_S
-        while True:
+        while not self.stopped:
             try:
-                full = await self._poll()
+                full = await self.poll()
                 wait_s = POLL_S
             except (psycopg.Error, PoolTimeout, PoolClosed) as error:
                 if wait_s == POLL_S:
                     _LOG.warning("the feed cannot be read", error=first_line(error))
                 full, wait_s = False, min(2 * wait_s, MAX_WAIT_S)
             if not full:
-                await asyncio.sleep(wait_s)
+                await self._pause(wait_s)
+
+    async def _pause(self, wait_s: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._stopping.wait()
 
     def stop(self) -> None:
-        """End every stream and accept no more; for shutting down."""
-        self.stopped = True
+        """End the reading and every stream, and accept no more; for shutting down."""
+        self._stopping.set()
         for subscription in self._subscriptions:
             subscription.end()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
 
     @property
     def has_room(self) -> bool:
@@ -155,7 +165,7 @@ class Feed:
 
         Ends when the process stops, the reader is too slow or the database is away; readers come back.
         """
-        with self._subscribed() as subscription, contextlib.suppress(*AWAY):
+        with self.subscribed() as subscription, contextlib.suppress(*AWAY):
             yield f"retry: {RETRY_MS}\n\n".encode()
             async for chunk in self._catch_up(last, subscription.since):
                 yield chunk
@@ -168,10 +178,13 @@ class Feed:
                     continue
                 if change is None:
                     return
-                yield change.encode()
+                # A reader that comes from another process may be ahead of this one.
+                if last is None or change.position > last:
+                    yield change.encode()
 
     @contextlib.contextmanager
-    def _subscribed(self) -> Iterator[Subscription]:
+    def subscribed(self) -> Iterator[Subscription]:
+        """A queue of everything that comes from now on; `poll` must have run once."""
         assert self._position is not None
         subscription = Subscription(self._position)
         self._subscriptions.add(subscription)
@@ -209,7 +222,8 @@ class Feed:
                     return None
                 last = rows[-1].position
 
-    async def _poll(self) -> bool:
+    async def poll(self) -> bool:
+        """Hand on what is new; true when there may be more at once."""
         async with self._pool.connection() as connection:
             if self._position is None:
                 self._position = await _horizon(connection)

@@ -6,7 +6,8 @@ import time
 import uuid
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fleet import metrics
@@ -109,3 +110,36 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 def _method(scope: Scope) -> str:
     # A caller may invent methods; a label per invention would not be bounded.
     return scope["method"] if scope["method"] in _METHODS else "other"
+
+
+class BodyLimit:
+    """ASGI middleware: a body larger than `max_bytes` is refused, told or not by `Content-Length`."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+        self.app = app
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        if self._told(scope) > self.max_bytes:
+            await problems.answer(problems.too_large(self.max_bytes))(scope, receive, send)
+            return
+        received_bytes = 0
+
+        async def counted() -> Message:
+            nonlocal received_bytes
+            message = await receive()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self.max_bytes:
+                # The one kind of exception that passes through the framework's reading of a body.
+                raise HTTPException(413, problems.too_large(self.max_bytes).detail)
+            return message
+
+        await self.app(scope, counted, send)
+
+    @staticmethod
+    def _told(scope: Scope) -> int:
+        told = Headers(scope=scope).get("content-length", "0")
+        return int(told) if told.isdecimal() and len(told) < 20 else 0

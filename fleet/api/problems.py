@@ -129,6 +129,11 @@ def unavailable(detail: str) -> ProblemError:
     return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, headers=headers)
 
 
+def too_large(max_bytes: int) -> ProblemError:
+    """413 that tells the limit."""
+    return ProblemError(HTTPStatus(413), "too-large", f"the body is larger than {max_bytes} bytes")
+
+
 def internal() -> ProblemError:
     """500; what went wrong stands in the log, not in the answer."""
     return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")

@@ -21,7 +21,7 @@ BACKLOG = 2048
 _LOG = get_logger("fleet.api")
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends the event streams as soon as a signal comes, so that the graceful end does not wait for them."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
@@ -31,6 +31,11 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by uvicorn on SIGTERM and SIGINT."""
         super().handle_exit(sig, frame)
+        self.end()
+
+    def end(self) -> None:
+        """Stop serving: no new connections, streams end, what runs has a few seconds to finish."""
+        self.should_exit = True
         feed: Feed | None = getattr(self._app.state, "feed", None)
         if feed is not None:
             feed.stop()
@@ -45,8 +50,13 @@ class _Server(uvicorn.Server):
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises UnavailableError when the address cannot be had."""
     settings.dsn()
-    app = create_app(settings)
     listener = listen(settings.http_host, settings.http_port)
+    make_server(create_app(settings)).run(sockets=[listener])
+    _LOG.info("stopped")
+
+
+def make_server(app: FastAPI) -> Server:
+    """A server for the application that ends within seconds of a signal, open streams or not."""
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -58,8 +68,7 @@ def run(settings: Settings) -> None:
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )
-    _Server(config, app).run(sockets=[listener])
-    _LOG.info("stopped")
+    return Server(config, app)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import traceback
 
-import click
 import typer
 
 from fleet.cli import context
@@ -34,18 +33,11 @@ app.add_typer(kits_app, name="kits")
 def main() -> None:
     """Entry point: one clear line per error, no traceback unless `--debug`."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
-        code = ExitCode.WRONG_USE
-    except click.ClickException as error:
-        error.show()
-        code = ExitCode.WRONG_USE
-    except click.Abort:
-        code = ExitCode.FINDING
+        app()
+    except KeyboardInterrupt:
+        sys.exit(int(ExitCode.FINDING))
     except FleetError as error:
         if context.debug:
             traceback.print_exc()
         print(f"fleet: {error}", file=sys.stderr)
-        code = error.exit_code
-    sys.exit(int(code or 0))
+        sys.exit(int(error.exit_code))

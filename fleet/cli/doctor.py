@@ -105,8 +105,7 @@ def _running(folder: Path) -> dict[str, Any]:
         content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    alive = any(is_alive(pid) for pid in content.get("pids", {}).values())
-    return content if alive else {}
+    return content if is_alive(content.get("pid", 0)) else {}
 
 
 def _port(settings: Settings, running: dict[str, Any]) -> Finding:

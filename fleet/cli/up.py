@@ -25,7 +25,6 @@ from fleet.cli.supervise.supervisor import Supervisor
 from fleet.config import Settings
 from fleet.embedded.broker import BrokerKind
 from fleet.embedded.files import make_folder
-from fleet.errors import FleetError
 
 MOST_KITS = 20_000
 _READY_WITHIN_S = 60.0
@@ -33,7 +32,9 @@ _READY_WITHIN_S = 60.0
 
 def up(
     simulate: Annotated[int, typer.Option(min=0, max=MOST_KITS, help="Add this many simulated kits.")] = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="Where to keep everything.", show_default=False)] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where to keep everything.", readable=False, show_default=False)
+    ] = None,
     http_port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="Port of the console; 0 takes a free one.", show_default=False),
@@ -79,7 +80,9 @@ async def _up(settings: Settings, wishes: Wishes) -> None:
                 try:
                     await _until(stop, supervisor, _run(settings, wishes, supervisor, run_file, view))
                 finally:
-                    view.say("stopping")
+                    view.settle()
+                    if supervisor.pids:
+                        view.say("stopping")
                     await supervisor.stop()
         finally:
             run_file.remove()
@@ -88,17 +91,21 @@ async def _up(settings: Settings, wishes: Wishes) -> None:
 
 async def _run(settings: Settings, wishes: Wishes, supervisor: Supervisor, run_file: RunFile, view: Screen) -> None:
     """Start everything in order, tell where it is, and follow it."""
+    view.progress(f"preparing {settings.data_dir}")
     plan, notes = make_plan(settings, wishes.broker)
     for note in notes:
         view.say(note)
+    view.progress("starting database and broker")
     await _start_servers(plan, supervisor)
     token = await steps.administrator_token(plan)
     view.say(f"console   {plan.http_url}")
     view.say(f"login     {token}")
+    view.progress("starting ingest, worker and API")
     await _start_roles(plan, supervisor, view)
     run_file.publish(_addresses(plan, token))
     run_file.update_pids(supervisor.pids)
     if wishes.simulate:
+        view.progress(f"entering {wishes.simulate} simulated kits")
         await demo.seed(plan, wishes.simulate, supervisor.logs)
         await supervisor.start(demo.simulator_role(plan, wishes.simulate))
     view.say(f"ready     {plan.data_dir}/run.json tells scripts where everything is; Ctrl-C stops it all")
@@ -116,12 +123,7 @@ async def _start_servers(plan: Plan, supervisor: Supervisor) -> None:
 
 
 async def _start_roles(plan: Plan, supervisor: Supervisor, view: Screen) -> None:
-    try:
-        async with asyncio.TaskGroup() as group:
-            for role in plan.own_roles():
-                group.create_task(supervisor.start(role))
-    except* FleetError as errors:
-        raise errors.exceptions[0] from None
+    await asyncio.gather(*(supervisor.start(role) for role in plan.own_roles()))
     if not await steps.becomes_true(f"{plan.http_url}/readyz", _READY_WITHIN_S):
         view.say(f"{plan.http_url}/readyz is not ready after {_READY_WITHIN_S:.0f} s; going on")
 
@@ -129,6 +131,7 @@ async def _start_roles(plan: Plan, supervisor: Supervisor, view: Screen) -> None
 def _addresses(plan: Plan, token: str) -> dict[str, Any]:
     own_listener = {} if plan.mqtt5_url == plan.mqtt_url else {"mqtt5_url": plan.mqtt5_url}
     return {
+        "pid": os.getpid(),
         "http_url": plan.http_url,
         "mqtt_url": plan.mqtt_url,
         **own_listener,
@@ -149,7 +152,7 @@ async def _until(stop: asyncio.Event, supervisor: Supervisor, work: Coroutine[An
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
     if failed in done:
         raise failed.result()
     if working in done:

@@ -139,6 +139,8 @@ def wait_for(condition: Callable[[], bool], deadline_s: float, interval_s: float
 
 def is_alive(pid: int) -> bool:
     """Whether a process with that number lives (a zombie does not)."""
+    if pid <= 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -20,6 +20,8 @@ from fleet.protocol.topics import Kind
 from fleet.state.latest import Accepted, Fold, Mark
 
 Identity: TypeAlias = tuple[int, Kind, str, int]
+Run: TypeAlias = tuple[int, Kind, str]
+"""The messages of one kit, kind and boot."""
 SEQUENCED = frozenset({Kind.HEARTBEAT, Kind.SOFTWARE, Kind.PAIRING, Kind.UPDATE})
 _UNKNOWN = Rejection(Reason.UNKNOWN_KIT, "no kit by this id in the books")
 
@@ -60,9 +62,16 @@ def sort_out(reports: Sequence[Report], marks: Mapping[str, Mark], *, doubt_all:
     return plan
 
 
-def judge(plan: Plan, stored: set[Identity], marks: Mapping[str, Mark]) -> None:
-    """Settle the doubtful ones, knowing which identities are `stored` already. Advances the marks."""
+def judge(plan: Plan, stored: set[Identity], tops: Mapping[Run, int], marks: Mapping[str, Mark]) -> None:
+    """Settle the doubtful ones, knowing which identities are `stored` already. Advances the marks.
+
+    `tops` holds the highest `seq` stored per run. Only a message above it may become the newest: what is below is
+    older than one of its own boot, whatever its clock says, and a mark below the top would take repeats for new.
+    """
     seen = {identity(kit_id, report) for kit_id, report in plan.new} if plan.doubtful else set()
+    tops = dict(tops)
+    for kit_id, kind, boot, seq in seen:
+        tops[kit_id, kind, boot] = max(seq, tops.get((kit_id, kind, boot), seq))
     for kit_id, report in plan.doubtful:
         key = identity(kit_id, report)
         if key in stored or key in seen:
@@ -70,7 +79,9 @@ def judge(plan: Plan, stored: set[Identity], marks: Mapping[str, Mark]) -> None:
             continue
         seen.add(key)
         plan.new.append((kit_id, report))
-        _advance(plan, report, marks[report.kit])
+        if report.kind not in SEQUENCED or report.seq > tops.get(key[:3], -1):
+            tops[key[:3]] = report.seq
+            _advance(plan, report, marks[report.kit])
 
 
 def identity(kit_id: int, report: Report) -> Identity:

@@ -23,7 +23,7 @@ from fleet.db.connect import conninfo
 from fleet.db.queries import load_queries
 from fleet.ingest.decode import Refusal, Report
 from fleet.ingest.listening import ListeningClock
-from fleet.ingest.plan import Identity, Plan, judge, sort_out
+from fleet.ingest.plan import SEQUENCED, Identity, Plan, Run, identity, judge, sort_out
 from fleet.protocol.messages import Heartbeat
 from fleet.protocol.topics import Kind
 from fleet.state import latest
@@ -118,7 +118,7 @@ class Writer:
             await self._load_marks(reports)
             plan = sort_out(reports, self._marks, doubt_all=doubt_all)
             if plan.doubtful:
-                judge(plan, await _find_stored(self.connection, plan.doubtful), self._marks)
+                judge(plan, *await _find_stored(self.connection, plan.doubtful), self._marks)
             await _append_history(self.connection, plan.new)
             await latest.fold(self.connection, plan.fold(clock.clock_s))
             await _insert_refusals(self.connection, [*refusals, *plan.refusals])
@@ -145,35 +145,55 @@ class Writer:
         self._marks.update(await latest.load_marks(self.connection, missing))
 
 
-async def _find_stored(connection: AsyncConnection[Any], doubtful: Sequence[tuple[int, Report]]) -> set[Identity]:
-    """Which identities the history has: first at their own time, then, for the rest, at any."""
-    found: set[Identity] = set()
+async def _find_stored(
+    connection: AsyncConnection[Any], doubtful: Sequence[tuple[int, Report]]
+) -> tuple[set[Identity], dict[Run, int]]:
+    """Which identities the history has, whatever time they were given, and how far it has come in the others' runs."""
     heartbeats = [(kit_id, report) for kit_id, report in doubtful if report.kind is Kind.HEARTBEAT]
     others = [(kit_id, report) for kit_id, report in doubtful if report.kind is not Kind.HEARTBEAT]
+    found: set[Identity] = set()
+    tops: dict[Run, int] = {}
     # Each look-up is a handful of index probes; a hash join would read whole partitions instead.
     await connection.execute(b"SET LOCAL enable_hashjoin = off")
     await connection.execute(b"SET LOCAL enable_seqscan = off")
     if heartbeats:
-        keys = _keys(heartbeats)
+        # Nearly every repeat is found at its own time, in one partition.
         times = [report.payload.ts for _, report in heartbeats]
-        cursor = await connection.execute(QUERIES["find_heartbeats_at"], {**keys, "times": times})
-        found |= {(kit_id, Kind.HEARTBEAT, boot, seq) for kit_id, boot, seq in await cursor.fetchall()}
-        rest = [(i, r) for i, r in heartbeats if (i, Kind.HEARTBEAT, r.boot, r.seq) not in found]
-        if rest:
-            cursor = await connection.execute(QUERIES["find_heartbeats"], _keys(rest))
-            found |= {(kit_id, Kind.HEARTBEAT, boot, seq) for kit_id, boot, seq in await cursor.fetchall()}
-    if others:
-        kinds = [report.kind.value for _, report in others]
-        cursor = await connection.execute(QUERIES["find_reports"], {**_keys(others), "kinds": kinds})
-        found |= {(kit_id, Kind(kind), boot, seq) for kit_id, kind, boot, seq in await cursor.fetchall()}
+        found |= await _identities(connection, "find_heartbeats_at", {**_keys(heartbeats), "times": times})
+        rest = [entry for entry in heartbeats if identity(*entry) not in found]
+        tops |= await _tops(connection, "find_heartbeat_tops", rest)
+        found |= await _at_any_time(connection, "find_heartbeats", rest, tops)
+    tops |= await _tops(connection, "find_report_tops", others)
+    found |= await _at_any_time(connection, "find_reports", others, tops)
     await connection.execute(b"SET LOCAL enable_hashjoin = on")
     await connection.execute(b"SET LOCAL enable_seqscan = on")
-    return found
+    return found, tops
+
+
+async def _tops(connection: AsyncConnection[Any], query: str, messages: Sequence[tuple[int, Report]]) -> dict[Run, int]:
+    runs = {identity(*entry)[:3]: entry for entry in messages if entry[1].kind in SEQUENCED}
+    if not runs:
+        return {}
+    cursor = await connection.execute(QUERIES[query], _keys(list(runs.values())))
+    return {(kit_id, Kind(kind), boot): seq for kit_id, kind, boot, seq in await cursor.fetchall()}
+
+
+async def _at_any_time(
+    connection: AsyncConnection[Any], query: str, messages: Sequence[tuple[int, Report]], tops: dict[Run, int]
+) -> set[Identity]:
+    maybe = [e for e in messages if e[1].kind not in SEQUENCED or e[1].seq <= tops.get(identity(*e)[:3], -1)]
+    return await _identities(connection, query, _keys(maybe)) if maybe else set()
+
+
+async def _identities(connection: AsyncConnection[Any], query: str, parameters: dict[str, Any]) -> set[Identity]:
+    cursor = await connection.execute(QUERIES[query], parameters)
+    return {(kit_id, Kind(kind), boot, seq) for kit_id, kind, boot, seq in await cursor.fetchall()}
 
 
 def _keys(messages: Sequence[tuple[int, Report]]) -> dict[str, list[Any]]:
     return {
         "kit_ids": [kit_id for kit_id, _ in messages],
+        "kinds": [report.kind.value for _, report in messages],
         "boots": [report.boot for _, report in messages],
         "seqs": [report.seq for _, report in messages],
     }

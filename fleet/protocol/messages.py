@@ -24,9 +24,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 Timestamp: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339, UTC")]
 Boot: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, description="new at each start")]
-Seq: TypeAlias = Annotated[
-    int, Meta(ge=0, le=MAX_SEQ, description="rises by one within a boot, over all kinds")
-]
+Seq: TypeAlias = Annotated[int, Meta(ge=0, le=MAX_SEQ, description="rises by one within a boot, over all kinds")]
 Percent: TypeAlias = Annotated[float, Meta(ge=0, le=100, description="per cent")]
 Decibel: TypeAlias = Annotated[int, Meta(ge=-300, le=300, description="dBm")]
 Amount: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
@@ -183,31 +181,45 @@ class Rejection(Struct, frozen=True):
     detail: str
 
 
+# The first that fits tells the reason; ValidationError is a DecodeError, both and UnicodeDecodeError are ValueErrors.
+_REASONS: tuple[tuple[type[Exception], Reason], ...] = (
+    (msgspec.ValidationError, Reason.INVALID_FIELD),
+    (UnicodeDecodeError, Reason.INVALID_UTF8),
+    (msgspec.DecodeError, Reason.INVALID_JSON),
+    (RecursionError, Reason.TOO_DEEP),
+    (OverflowError, Reason.INVALID_FIELD),
+    (ValueError, Reason.INVALID_FIELD),
+)
+
+
 def decode(kind: Kind, payload: bytes) -> Payload | Rejection:
     """Turn any byte string into a payload of `kind` or a rejection; never raises."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         return Rejection(Reason.OVERSIZED, f"{len(payload)} bytes, at most {MAX_PAYLOAD_BYTES}")
     try:
-        if not payload.isascii():
-            payload.decode()
-        message = _DECODERS[kind].decode(payload)
-        message.ts.astimezone(UTC)
-    except msgspec.ValidationError as error:
-        return Rejection(Reason.INVALID_FIELD, str(error)[:300])
-    except UnicodeDecodeError as error:
-        return Rejection(Reason.INVALID_UTF8, str(error)[:300])
-    except msgspec.DecodeError as error:
-        return Rejection(Reason.INVALID_JSON, str(error)[:300])
-    except RecursionError:
-        return Rejection(Reason.TOO_DEEP, "nested too deeply")
-    except (OverflowError, ValueError) as error:
-        return Rejection(Reason.INVALID_FIELD, f"$.ts: {error}"[:300])
+        message = _parse(kind, payload)
+    except (ValueError, RecursionError, OverflowError) as error:
+        reason = next(reason for type_, reason in _REASONS if isinstance(error, type_))
+        return Rejection(reason, str(error)[:300])
+    return _unstorable(message, payload) or message
+
+
+def _parse(kind: Kind, payload: bytes) -> Payload:
+    if not payload.isascii():
+        payload.decode()  # fields that are passed over are not looked at by the decoder
+    message = _DECODERS[kind].decode(payload)
+    message.ts.astimezone(UTC)  # years at the edge of the calendar overflow
+    return message
+
+
+def _unstorable(message: Payload, payload: bytes) -> Rejection | None:
+    """What is well-formed and still cannot be kept."""
     if isinstance(message, Reply) and _deeper_than(MAX_DEPTH, message.result):
         return Rejection(Reason.TOO_DEEP, f"$.result: more than {MAX_DEPTH} levels")
     # PostgreSQL text cannot hold NUL; it can only come as an escape, JSON forbids it raw.
     if b"\\u0000" in payload and _NUL.search(_ENCODER.encode(message)):
         return Rejection(Reason.NUL_BYTE, "a text holds \\u0000")
-    return message
+    return None
 
 
 def _deeper_than(levels: int, value: Any) -> bool:

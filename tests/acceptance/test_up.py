@@ -37,7 +37,8 @@ async def running(data_dir: Path, up: Process, roles: set[str] = ROLES) -> dict[
     def complete() -> dict[str, Any]:
         assert up.popen.poll() is None, up.output()
         run = run_json(data_dir)
-        return run if roles <= set(run.get("pids", {})) else {}
+        ours = run.get("pid") == up.popen.pid and roles <= set(run["pids"])
+        return run if ours else {}
 
     return await eventually(complete, START_S, "run.json")
 

@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
-from click import Command, Group
 from psycopg.conninfo import conninfo_to_dict
 from typer.main import get_command
 
@@ -142,21 +141,17 @@ def test_every_secret_is_demanded_and_documented() -> None:
     assert sorted(names) == sorted(variables)
 
 
-def options_of(command: Command) -> set[str]:
-    """Every option's names."""
-    return {name for parameter in command.params for name in (*parameter.opts, *parameter.secondary_opts)}
-
-
-def check_command(words: list[str], program: Group) -> None:
-    """Walk down the groups and see that each option exists."""
-    found: Command = program
+def check_command(words: list[str], program: Any) -> None:
+    """Walk down the groups of a typer command and see that each word and option exists."""
+    found = program
     for word in words:
-        if isinstance(found, Group):
+        if hasattr(found, "commands"):
             assert word in found.commands, f"{word} is no command of {found.name}"
             found = found.commands[word]
         elif word.startswith("-"):
-            assert word in options_of(found), f"{word} is no option of {found.name}"
-    assert not isinstance(found, Group), words
+            options = {name for parameter in found.params for name in parameter.opts}
+            assert word in options, f"{word} is no option of {found.name}"
+    assert not hasattr(found, "commands"), words
 
 
 @pytest.mark.parametrize("name", OURS)
@@ -169,9 +164,7 @@ def test_commands_in_compose_exist(name: str) -> None:
     else:
         lines = [[entry[0], *service["command"]]]
     for program, *words in lines:
-        group = programs[program]
-        assert isinstance(group, Group)
-        check_command(words, group)
+        check_command(words, programs[program])
         if program == "simulator":
             assert (SHIPPED / f"{words[1]}.toml").exists()
 
@@ -331,7 +324,8 @@ def test_mosquitto_takes_its_configuration(tool: Callable[[str], str], tmp_path:
             process.terminate()
             process.wait(10)
     complaints = [line for line in (tmp_path / "log").read_text().splitlines() if re.search(r"Error|Warning", line)]
-    assert not complaints
+    # A container has the broker's own user, a test only the one it is run by.
+    assert [line for line in complaints if "should not be run as root" not in line] == []
 
 
 def connack(port: int, client: bytes, user: bytes, password: bytes) -> int:

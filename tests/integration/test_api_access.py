@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from structlog.testing import capture_logs
-from tests.api import api, caller, make_token, pages, problem, running_app
-from tests.support import execute, rows, value
 
 from fleet.access.roles import Role
 from fleet.access.tokens import hash_secret
+from tests.api import api, caller, make_token, pages, problem, running_app
+from tests.support import execute, rows, value
 
 TOKENS = "/api/v1/tokens"
 
@@ -79,6 +80,7 @@ async def test_every_refusal_is_a_problem(database: str) -> None:
         problem(not_allowed, 405)
         assert not_allowed.headers["allow"]
         problem(await client.post("/api/v1/kits", content=b"x" * 300_000), 413)
+        problem(await client.post("/api/v1/kits", content=_unending()), 413)
         problem(await client.post("/api/v1/kits", content=b"kit=1", headers={"content-type": "text/plain"}), 422)
         problem(await client.get("/api/v1/alerts/9999999999999999999999"), 422, "id")
         problem(await client.get("/api/v1/events", headers={"Last-Event-ID": "x"}), 422, "Last-Event-ID")
@@ -134,3 +136,8 @@ async def test_latency_is_counted_by_route_template(database: str) -> None:
     assert 'fleet_http_request_seconds_count{method="GET",route="/api/v1/kits/{kit}",status="404"}' in shown
     assert 'route="unmatched"' in shown
     assert "passwd" not in shown
+
+
+async def _unending() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * 65536

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+
 from tests.api import api, pages, problem
 from tests.support import add_kits, execute, rows
 

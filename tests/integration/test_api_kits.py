@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from fleet.access.roles import Role
 from tests.api import api, pages, problem
 from tests.support import execute, rows, value
-
-from fleet.access.roles import Role
 
 KITS = "/api/v1/kits"
 

@@ -151,7 +151,7 @@ async def test_a_rule_switched_on_again_looks_at_what_it_missed(world: World) ->
 
 async def test_more_changes_than_one_tick_takes_are_all_evaluated(world: World) -> None:
     kits = await world.add(50, interval_s=3600)
-    await world.connection.execute("UPDATE kits SET wanted_components = '{\"app\": \"2\"}'")
+    await world.connection.execute('UPDATE kits SET wanted_components = \'{"app": "2"}\'')
     await world.connection.execute(
         "INSERT INTO latest_reports SELECT kit_id, 'software', 'b', 1, now(), now(), '{\"app\": \"1\"}' FROM kits"
     )

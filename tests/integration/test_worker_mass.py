@@ -241,9 +241,9 @@ async def test_a_second_mass_event_is_a_second_incident(world: World) -> None:
 async def test_no_release_while_another_mass_event_is_on(world: World) -> None:
     kits = await world.add(100)
     await world.connection.execute(
-        "UPDATE kit_latest SET watch_interval_s = 400 WHERE kit_id = ANY(%s)", (kits[:5],)
+        "UPDATE kit_latest SET watch_interval_s = 400, watch_allowance_s = 400 WHERE kit_id = ANY(%s)", (kits[:5],)
     )
-    await world.live(200)
+    await world.live(410)
     await world.live(30, heard=kits[5:])
     assert await world.members() == set(kits[:5])
     await world.live(600)

@@ -54,7 +54,7 @@ def test_a_repeat_within_a_batch_counts_once_whatever_time_it_was_given() -> Non
     again = heartbeat("K", "b", 1, ts=at(10_000), received_at=at(9_990))
     marks = known()
     plan = sort_out([report(first), report(again)], marks)
-    judge(plan, set(), marks)
+    judge(plan, set(), {}, marks)
     assert len(plan.new) == 1
     assert plan.repeats == {Kind.HEARTBEAT: 1}
 
@@ -63,7 +63,7 @@ def test_what_is_stored_already_is_a_repeat_and_not_folded() -> None:
     marks = known()
     message = report(heartbeat("K", "b", 1, ts=at(0)))
     plan = sort_out([message], marks, doubt_all=True)
-    judge(plan, {identity(KIT_ID, message)}, marks)
+    judge(plan, {identity(KIT_ID, message)}, {}, marks)
     assert (plan.new, plan.heartbeats, plan.repeats) == ([], {}, {Kind.HEARTBEAT: 1})
     assert plan.heard == {KIT_ID: at(0)}
 
@@ -72,10 +72,19 @@ def test_late_but_new_is_stored_and_not_folded() -> None:
     marks = known()
     sort_out([report(heartbeat("K", "b", 9, ts=at(9)))], marks)
     plan = sort_out([report(heartbeat("K", "b", 3, ts=at(3), received_at=at(20)))], marks)
-    judge(plan, set(), marks)
+    judge(plan, set(), {}, marks)
     assert [message.seq for _, message in plan.new] == [3]
     assert plan.heartbeats == {}
     assert plan.heard == {KIT_ID: at(20)}
+
+
+def test_what_is_below_the_top_of_its_boot_is_not_the_newest_whatever_its_clock_says() -> None:
+    marks = known()
+    sort_out([report(heartbeat("K", "a", 1, ts=at(10)))], marks)
+    plan = sort_out([report(heartbeat("K", "b", 3, ts=at(20)))], marks)
+    judge(plan, set(), {(KIT_ID, Kind.HEARTBEAT, "b"): 5}, marks)
+    assert (len(plan.new), plan.heartbeats) == (1, {})
+    assert sort_out([report(heartbeat("K", "b", 5, ts=at(30)))], marks).new == []
 
 
 @pytest.mark.parametrize("kind", [Kind.SOFTWARE, Kind.PAIRING, Kind.UPDATE])
@@ -99,7 +108,7 @@ def test_a_reply_is_known_by_kit_and_command() -> None:
         marks = known()
         message = report(incoming("K", Kind.REPLY, body, received_at=at(seconds), command=command))
         plan = sort_out([message], marks)
-        judge(plan, {(KIT_ID, Kind.REPLY, "c-1", 0)}, marks)
+        judge(plan, {(KIT_ID, Kind.REPLY, "c-1", 0)}, {}, marks)
         return plan
 
     assert reply("c-1", 50).repeats == {Kind.REPLY: 1}

@@ -117,7 +117,7 @@ async def examine(endpoint: Endpoint, pattern: str) -> list[Finding]:
 
 def of_answer(answer: mqtt5.ConnAckPacket) -> Iterator[Finding]:
     """What the broker offers in its answer to CONNECT."""
-    if answer.max_qos < mqtt5.QoS.AT_LEAST_ONCE:
+    if int(answer.max_qos) < int(mqtt5.QoS.AT_LEAST_ONCE):
         yield fail("broker QoS", "QoS 1 is switched off: allow it")
     if not answer.retain_available:
         yield fail("broker retain", "retained messages are switched off: allow them")
@@ -139,7 +139,7 @@ def of_answer(answer: mqtt5.ConnAckPacket) -> Iterator[Finding]:
 
 
 def _subscription(code: mqtt5.SubAckReasonCode, pattern: str) -> Finding:
-    if code >= mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR:
+    if int(code) >= int(mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR):
         return fail("broker subscription", f"{pattern} is refused ({code.name.lower()}): allow it to this user")
     return ok("broker subscription", f"{pattern} is allowed")
 
@@ -147,7 +147,7 @@ def _subscription(code: mqtt5.SubAckReasonCode, pattern: str) -> Finding:
 async def _dropped(probe: Probe) -> list[Finding]:
     """Mosquitto counts what it threw away; other brokers say nothing."""
     code = await probe.subscribe(DROPPED)
-    if code >= mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR:
+    if int(code) >= int(mqtt5.SubAckReasonCode.UNSPECIFIED_ERROR):
         return []
     payload = await probe.first_message(DROPPED, SYSTEM_TOPICS_S)
     if payload is None or not payload.isdigit():

@@ -45,8 +45,8 @@ class LogFolder:
                 self._seen[path.stem] = 0
 
     def last_lines(self, role: str, count: int = 3) -> list[str]:
-        """The last lines that `role` wrote, without empty ones."""
-        lines = [line for line in self._text_from(role, -_TAIL_BYTES).splitlines() if line.strip()]
+        """The last lines that `role` wrote, without empty and indented ones (the inside of a traceback)."""
+        lines = [line for line in self._text_from(role, -_TAIL_BYTES).splitlines() if line[:1].strip()]
         return lines[-count:]
 
     def new_error(self, role: str) -> str | None:

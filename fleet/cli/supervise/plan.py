@@ -36,13 +36,14 @@ class Plan:
     mqtt_url: str
     mqtt5_url: str
     http_url: str
+    metrics_host: str
     metrics_ports: Mapping[str, int]
     environment: Mapping[str, str]
 
     @property
     def metrics_urls(self) -> dict[str, str]:
         """Where each role shows its metrics."""
-        own = {role: f"http://{LOOPBACK}:{port}/metrics" for role, port in self.metrics_ports.items()}
+        own = {role: f"http://{self.metrics_host}:{port}/metrics" for role, port in self.metrics_ports.items()}
         return {**own, "api": f"{self.http_url}/metrics"}
 
     def command(self, *arguments: str, stop_within_s: float = 10.0) -> Command:
@@ -93,6 +94,7 @@ def make_plan(settings: Settings, kind: BrokerKind) -> tuple[Plan, list[str]]:
         broker=mqtt,
         mqtt_url=mqtt.mqtt_url if mqtt else urls["mqtt5_url"],
         http_url=f"http://{_seen(settings.http_host)}:{http_port}",
+        metrics_host=_seen(settings.metrics_host),
         metrics_ports={"ingest": ports.take("ingest_metrics"), "worker": ports.take("worker_metrics")},
         environment=_environment(settings, urls["database_url"], urls["mqtt5_url"], http_port),
         **urls,

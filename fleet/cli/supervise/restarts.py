@@ -36,6 +36,11 @@ class Record:
     failures: int = 0
     kills: int = 0
 
+    @property
+    def is_first(self) -> bool:
+        """Whether only one ending is written down: the further ones of a row need not be told."""
+        return self.failures + self.kills == 1
+
     def after(self, ending: Ending) -> Record:
         """The record with `ending` written down; a long life wipes it clean."""
         fresh = Record() if ending.lived_s >= QUICK_S else self

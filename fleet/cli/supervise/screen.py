@@ -26,6 +26,15 @@ class Screen:
         """Print a line that stays."""
         self._write(f"{self._erased()}{line}\n{self._drawn()}")
 
+    def progress(self, line: str) -> None:
+        """What is being waited for; seen on a terminal only."""
+        if self.live:
+            self.show([line])
+
+    def settle(self) -> None:
+        """Leave the block as it stands; what follows is printed below it."""
+        self._block = ()
+
     def show(self, block: Sequence[str]) -> None:
         """Replace the refreshed lines by `block`."""
         if not self.live:

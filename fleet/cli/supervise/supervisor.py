@@ -111,7 +111,7 @@ class Supervisor:
             if delay_s is None:
                 self._give_up(running.role.name, ending)
                 return
-            if not ending.from_outside or record.kills <= 1:
+            if record.is_first:
                 self.say(f"{running.role.name} ended ({_how(ending)}): starting it again")
             await asyncio.sleep(delay_s)
 

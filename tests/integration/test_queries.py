@@ -1,0 +1,70 @@
+"""Every named query of every `.sql` file is understood by a migrated database."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from fleet.db.queries import load_queries
+
+FILES = sorted(
+    path.relative_to(Path(str(resources.files("fleet"))).parent)
+    for path in Path(str(resources.files("fleet"))).rglob("*.sql")
+    if "migrations" not in path.parts
+)
+_COMMENTS = re.compile(r"\A(\s*--[^\n]*\n)+")
+_MAKES_STAGE = re.compile(r"CREATE TEMP(ORARY)? TABLE")
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s|%(%)")
+
+
+def prepared(query: bytes) -> str:
+    """The query with `$n` for its named values."""
+    names: dict[str, int] = {}
+    return _PLACEHOLDER.sub(
+        lambda match: "%" if match[2] else f"${names.setdefault(match[1], len(names) + 1)}", query.decode()
+    )
+
+
+def test_there_are_files_with_queries() -> None:
+    assert len(FILES) >= 5
+
+
+@pytest.mark.storage
+def test_every_query_prepares(database: str) -> None:
+    failures = []
+    with psycopg.connect(database, autocommit=True) as connection:
+        for file in FILES:
+            queries = load_queries(".".join(file.parent.parts), file.name)
+            bodies = {name: _COMMENTS.sub("", prepared(query)) for name, query in queries.items()}
+            for body in bodies.values():
+                if _MAKES_STAGE.match(body):
+                    connection.execute(body.replace("ON COMMIT DROP", "").encode())
+            failures += [f"{file} {name}: {error}" for name, error in _failures(connection, bodies)]
+    assert not failures
+
+
+def _failures(connection: psycopg.Connection[Any], bodies: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    for name, body in bodies.items():
+        try:
+            with connection.transaction(force_rollback=True):
+                _understand(connection, body)
+        except psycopg.Error as error:
+            yield name, str(error)
+
+
+def _understand(connection: psycopg.Connection[Any], body: str) -> None:
+    """PREPARE what can be prepared; run the others (COPY, SET …) to be taken back."""
+    if body.upper().startswith("COPY"):
+        with connection.cursor().copy(body.encode()):
+            pass
+    elif body.upper().startswith(("(SELECT", "SELECT", "INSERT", "UPDATE", "DELETE", "WITH", "VALUES")):
+        connection.execute(b"PREPARE understood AS " + body.encode())
+        connection.execute(b"DEALLOCATE understood")
+    elif not _MAKES_STAGE.match(body):
+        connection.execute(body.encode())

@@ -1,0 +1,245 @@
+"""The silence rule and mass events as tables: values in, actions out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fleet.alerts import mass
+from fleet.alerts.actions import (
+    Action,
+    ClearAlert,
+    ClearIncident,
+    JoinIncident,
+    LeaveIncident,
+    OpenAlert,
+    OpenIncident,
+    SetRecovering,
+    SettleIncident,
+)
+from fleet.alerts.mass import Mode, OpenIncidentRow, Wave
+from fleet.alerts.rules import Line, Outcome, Priority, Resolution, Rule, RuleName, due_at
+from fleet.alerts.silence import (
+    OPENED_PER_TICK,
+    Candidate,
+    Listening,
+    Member,
+    Releasable,
+    SilentAlert,
+    begin_incident,
+    judge_alert,
+    judge_member,
+    place,
+    release,
+)
+from fleet.alerts.worker import pause_after
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+RULE = Rule(RuleName.SILENT, "major", Line.SUPPORT, Priority.HIGH, 0, 15, True)
+DISABLED = replace(RULE, enabled=False)
+EVIDENCE = {"heard_clock_s": 100.0, "allowance_s": 180.0}
+
+
+def ago(seconds: float) -> datetime:
+    """A moment before now."""
+    return NOW - timedelta(seconds=seconds)
+
+
+def alert(**changes: Any) -> SilentAlert:
+    """An active alert of a kit that is silent still."""
+    given = {"alert_id": 3, "kit_id": 7, "recovering_since": None, "evidence": EVIDENCE}
+    return SilentAlert(**(given | {"heard_clock_s": 100.0, "allowance_s": 180.0, "silent": True} | changes))
+
+
+ALERTS: list[tuple[str, SilentAlert, Rule, list[Action]]] = [
+    ("still silent", alert(), RULE, []),
+    ("heard again", alert(silent=False, heard_clock_s=400.0), RULE, [SetRecovering(3, NOW)]),
+    ("heard, not for long", alert(silent=False, heard_clock_s=400.0, recovering_since=ago(14)), RULE, []),
+    (
+        "heard for long enough",
+        alert(silent=False, heard_clock_s=400.0, recovering_since=ago(15)),
+        RULE,
+        [ClearAlert(3, Resolution.PROOF)],
+    ),
+    ("silent again", alert(heard_clock_s=400.0, recovering_since=ago(14)), RULE, [SetRecovering(3, None)]),
+    ("not silent by our grace only", alert(silent=False), RULE, []),
+    (
+        "not silent by a longer expectation",
+        alert(silent=False, allowance_s=999.0),
+        RULE,
+        [ClearAlert(3, Resolution.EXPECTATION_CHANGED)],
+    ),
+    ("silent by the longer expectation too", alert(allowance_s=999.0), RULE, []),
+    ("left use", alert(silent=False, allowance_s=None), RULE, [ClearAlert(3, Resolution.NOT_WATCHED)]),
+    ("rule ended", alert(), DISABLED, [ClearAlert(3, Resolution.RULE_DISABLED)]),
+]
+
+
+@pytest.mark.parametrize(("given", "rule", "expected"), [case[1:] for case in ALERTS], ids=[case[0] for case in ALERTS])
+def test_active_alert(given: SilentAlert, rule: Rule, expected: list[Action]) -> None:
+    assert judge_alert(given, rule, NOW) == expected
+
+
+def member(**changes: Any) -> Member:
+    """A member that is silent still."""
+    given = {"kit_id": 7, "incident_id": 2, "heard_clock_s": 100.0, "allowance_s": 180.0}
+    now = {"heard_clock_s_now": 100.0, "allowance_s_now": 180.0, "silent": True}
+    return Member(**(given | now | changes))
+
+
+MEMBERS: list[tuple[str, Member, Rule, Outcome | None]] = [
+    ("still silent", member(), RULE, None),
+    ("heard again", member(silent=False, heard_clock_s_now=400.0), RULE, Outcome.RETURNED),
+    ("heard, and silent again", member(heard_clock_s_now=400.0), RULE, None),
+    ("not silent by our grace only", member(silent=False), RULE, None),
+    ("not silent by a longer expectation", member(silent=False, allowance_s_now=999.0), RULE, Outcome.NOT_WATCHED),
+    ("left use", member(silent=False, allowance_s_now=None), RULE, Outcome.NOT_WATCHED),
+    ("rule ended", member(), DISABLED, Outcome.NOT_WATCHED),
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "rule", "outcome"), [case[1:] for case in MEMBERS], ids=[case[0] for case in MEMBERS]
+)
+def test_member(given: Member, rule: Rule, outcome: Outcome | None) -> None:
+    assert judge_member(given, rule) == ([] if outcome is None else [LeaveIncident(2, 7, outcome)])
+
+
+@pytest.mark.parametrize(
+    ("installed", "least"),
+    [(0, 21), (20, 21), (100, 21), (400, 21), (401, 21), (420, 22), (1000, 51), (25_000, 1251), (1_000_000, 50_001)],
+)
+def test_threshold(installed: int, least: int) -> None:
+    assert mass.mode(Wave(installed, least, 0), None) is Mode.MASS
+    assert mass.mode(Wave(installed, least - 1, 0), None) is Mode.CALM
+
+
+@pytest.mark.parametrize(
+    ("recent", "due", "expected"),
+    [(0, 0, Mode.CALM), (20, 0, Mode.CALM), (0, 20, Mode.CALM), (1, 20, Mode.BUILDING), (20, 1, Mode.BUILDING),
+     (0, 21, Mode.BUILDING), (21, 0, Mode.MASS), (21, 500, Mode.MASS)],
+)  # fmt: skip
+def test_mode(recent: int, due: int, expected: Mode) -> None:
+    assert mass.mode(Wave(100, recent, due), None) is expected
+    assert mass.mode(Wave(100, recent, due), OpenIncidentRow(1, None)) is Mode.ONGOING
+
+
+def candidate(kit: int = 7, *, deadline: float = 280.0) -> Candidate:
+    """A kit that turned silent at `deadline`."""
+    return Candidate(kit, deadline - 180, 180.0, deadline, NOW)
+
+
+def test_a_calm_moment_opens_and_says_why() -> None:
+    ((opened,), held) = place([candidate()], Mode.CALM, 281.0, RULE)
+    assert isinstance(opened, OpenAlert)
+    assert opened.evidence == {
+        "clock_s": 281.0,
+        "heard_clock_s": 100.0,
+        "deadline_clock_s": 280.0,
+        "allowance_s": 180.0,
+        "last_heard_at": "2026-03-01T12:00:00+00:00",
+    }
+    assert held == 0
+
+
+@pytest.mark.parametrize(("clock_s", "opens"), [(281.0, False), (580.0, False), (580.1, True), (9000.0, True)])
+def test_while_a_wave_builds_kits_wait_no_longer_than_the_window(clock_s: float, opens: bool) -> None:
+    actions, held = place([candidate()], Mode.BUILDING, clock_s, RULE)
+    assert (len(actions), held) == ((1, 0) if opens else (0, 1))
+
+
+@pytest.mark.parametrize("mode", [Mode.MASS, Mode.ONGOING])
+def test_in_a_mass_event_kits_join(mode: Mode) -> None:
+    assert place([candidate()], mode, 281.0, RULE) == ([JoinIncident(7, 100.0, 180.0)], 0)
+
+
+def test_the_delay_of_the_rule_counts_from_the_deadline() -> None:
+    rule = replace(RULE, for_s=60)
+    assert place([candidate()], Mode.CALM, 339.9, rule) == ([], 1)
+    assert len(place([candidate()], Mode.CALM, 340.0, rule)[0]) == 1
+
+
+def test_a_tick_opens_a_bounded_number_the_longest_silent_first() -> None:
+    many = [candidate(kit, deadline=280.0 + kit) for kit in range(OPENED_PER_TICK + 10)]
+    actions, held = place(many, Mode.CALM, 1e6, RULE)
+    assert [a.kit_id for a in actions if isinstance(a, OpenAlert)] == list(range(OPENED_PER_TICK))
+    assert held == 0
+
+
+def test_an_incident_takes_over_who_is_silent_still() -> None:
+    back = alert(alert_id=4, kit_id=8, silent=False)
+    assert begin_incident(Wave(100, 30, 0), 500.0, [alert(), back]) == [
+        OpenIncident(RuleName.SILENT, 100, 500.0),
+        ClearAlert(3, Resolution.MERGED),
+        JoinIncident(7, 100.0, 180.0),
+    ]
+
+
+SETTLING: list[tuple[str, int, datetime | None, list[Action]]] = [
+    ("too many", 21, None, []),
+    ("too many again", 21, ago(10), [SettleIncident(5, None)]),
+    ("few enough", 20, None, [SettleIncident(5, NOW)]),
+    ("few enough for a while", 20, ago(14), []),
+    ("few enough for long", 20, ago(15), [ClearIncident(5, 900.0)]),
+    ("none for long", 0, ago(99), [ClearIncident(5, 900.0)]),
+]
+
+
+@pytest.mark.parametrize(
+    ("still", "since", "expected"), [case[1:] for case in SETTLING], ids=[case[0] for case in SETTLING]
+)
+def test_settling(still: int, since: datetime | None, expected: list[Action]) -> None:
+    incident = OpenIncidentRow(5, since)
+    actions = mass.settle(incident, still_silent=still, installed=100, rule=RULE, clock_s=900.0, now=NOW)
+    assert actions == expected
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "clock_s", "ready"),
+    [(60.0, 1060.0, False), (60.0, 1060.1, True), (86_400.0, 1900.0, False), (86_400.0, 1900.1, True)],
+)
+def test_release_waits_one_more_interval_of_at_most_fifteen_minutes(
+    interval_s: float, clock_s: float, ready: bool
+) -> None:
+    waiting = Releasable(7, 100.0, 180.0, 280.0, NOW, 2, 1000.0, interval_s)
+    actions = release([waiting], 0, clock_s)
+    assert bool(actions) is ready
+    if ready:
+        assert actions[0] == LeaveIncident(2, 7, Outcome.RELEASED)
+        assert isinstance(actions[1], OpenAlert)
+        assert actions[1].evidence["incident"] == 2
+
+
+@pytest.mark.parametrize(("before", "released"), [(0, 20), (5, 15), (20, 0), (40, 0)])
+def test_release_is_gradual(before: int, released: int) -> None:
+    members = [Releasable(kit, 100.0, 180.0, 280.0, NOW, 2, 1000.0, 60.0) for kit in range(50)]
+    actions = release(members, before, 5000.0)
+    assert sum(isinstance(a, OpenAlert) for a in actions) == released
+    assert sum(isinstance(a, LeaveIncident) for a in actions) == released
+
+
+@pytest.mark.parametrize(
+    ("state", "age_s", "hears"),
+    [("listening", 0, True), ("listening", 5, True), ("listening", 5.1, False), ("listening", -60, True),
+     ("catching_up", 0, False), ("down", 0, False)],
+)  # fmt: skip
+def test_hearing(state: str, age_s: float, hears: bool) -> None:
+    assert Listening(1.0, state, 0.0, 0.0, ago(age_s)).hears(NOW) is hears
+
+
+def test_due_times_follow_priority() -> None:
+    due = [due_at(priority, NOW) for priority in (Priority.URGENT, Priority.HIGH, Priority.NORMAL, Priority.LOW)]
+    assert due == sorted(due)
+    assert due[0] == NOW + timedelta(hours=4)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "more", "pause_s"),
+    [(0.0, False, 1.0), (0.1, False, 0.9), (0.2, False, 0.8), (0.5, False, 2.0), (0.1, True, 0.4), (3.0, False, 12.0)],
+)
+def test_ticks_take_a_fifth_of_the_time_at_most(duration_s: float, more: bool, pause_s: float) -> None:
+    assert pause_after(duration_s, more=more) == pytest.approx(pause_s)
+    assert duration_s / (duration_s + pause_after(duration_s, more=more)) <= 0.2 + 1e-9

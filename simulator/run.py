@@ -23,6 +23,7 @@ from simulator.hub import Hub
 from simulator.judge import drained as judge_drained
 from simulator.ledger import Ledger
 from simulator.ledger_file import Header
+from simulator.limits import allow_connections
 from simulator.probe import probe
 from simulator.progress import Progress
 from simulator.report import Latency, Links, Messages, Report, Spread
@@ -73,7 +74,7 @@ async def simulate(scenario: Scenario, options: Options, *, stop: asyncio.Event 
     played = await play(scenario, options, stop=stop or asyncio.Event())
     checked = None
     if options.dsn is not None and not scenario.fleet.endless:
-        checked = await asyncio.to_thread(recheck, played.header, played.ledger, options.dsn)
+        checked = await asyncio.to_thread(check, played.header, played.ledger, options.dsn)
     return report_of(played, checked)
 
 
@@ -92,14 +93,9 @@ def _check_books(scenario: Scenario, dsn: str) -> None:
         )
 
 
-def recheck(header: Header, ledger: Ledger, dsn: str) -> Checked:
-    """Check a ledger against the database; blocks."""
-    with store.open_store(dsn) as books:
-        return check(header, ledger, books)
-
-
 async def play(scenario: Scenario, options: Options, *, stop: asyncio.Event) -> Played:
     """Connect every kit, play to the end or until `stop`, and leave politely."""
+    allow_connections(scenario.fleet.kits)
     await probe(options.endpoint)
     ledger = _new_ledger(scenario, options)
     watch = Watch(scenario)
@@ -211,7 +207,7 @@ def check_file(path: Path, dsn: str) -> Report:
     header, ledger = ledger_file.read(path)
     if header.scenario.fleet.endless:
         raise LedgerError(f"{path}: an endless run keeps no ledger")
-    checked = recheck(header, ledger, dsn)
+    checked = check(header, ledger, dsn)
     return report_of(Played(header, ledger, Links(0, 0, 0, 0, {}, {})), checked)
 
 

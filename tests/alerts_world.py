@@ -155,7 +155,8 @@ class World:
 
     async def check(self) -> None:
         """What must hold after every tick, whatever happened."""
-        assert await self.rows(_BROKEN) == []
+        broken = await self.rows(_BROKEN)
+        assert broken == [], broken
 
 
 _BROKEN = """

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import psycopg
 
 from fleet.config import Settings
+from fleet.ingest.connection import Window
 from fleet.ingest.service import Ingest
 
 T = TypeVar("T")
@@ -120,10 +121,10 @@ def process(*arguments: str, log: Path, **settings: str) -> Iterator[Process]:
 
 
 @asynccontextmanager
-async def running_ingest(settings: Settings) -> AsyncIterator[Ingest]:
+async def running_ingest(settings: Settings, window: Window | None = None) -> AsyncIterator[Ingest]:
     """An ingest in this process, stopped with a drain at the end of the block."""
     stop = asyncio.Event()
-    ingest = Ingest(settings, stop)
+    ingest = Ingest(settings, stop, window)
     task = asyncio.create_task(ingest.run())
     try:
         yield ingest

@@ -97,9 +97,7 @@ async def open_incident(connection: Connection) -> OpenIncidentRow | None:
     return rows[0] if rows else None
 
 
-async def scan(
-    connection: Connection, clock: Listening, rule: Rule, incident: OpenIncidentRow | None, now: datetime
-) -> Scan:
+async def scan(connection: Connection, clock: Listening, rule: Rule, incident: OpenIncidentRow | None) -> Scan:
     """Look over the whole fleet in one pass; to a disabled rule nobody is silent."""
     values = {
         **_clock(clock),
@@ -110,10 +108,9 @@ async def scan(
         "limit": CANDIDATES_PER_TICK,
         "quiet_limit": QUIET_PER_TICK,
         "incident_id": None if incident is None else incident.incident_id,
-        "recovering_before": now - timedelta(seconds=rule.keep_firing_for_s),
     }
     if not rule.enabled:
-        values |= {"clock_s": NEVER_CLOCK_S, "recovering_before": now}
+        values["clock_s"] = NEVER_CLOCK_S
     await connection.execute(QUERIES["plan_scan"], {"nestloop": "off"})
     (row,) = await _rows(connection, Scan, "scan", values)
     await connection.execute(QUERIES["plan_scan"], {"nestloop": "on"})

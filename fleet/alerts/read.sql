@@ -71,7 +71,7 @@ SELECT (SELECT count(*) FROM silent WHERE deadline_clock_s >= %(clock_s)s - %(wi
        (SELECT count(*) FROM placed WHERE incident_id = %(incident_id)s) AS members,
        ARRAY(SELECT kit_id FROM placed p
              WHERE NOT EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)
-               AND (recovering_since IS NULL OR recovering_since <= %(recovering_before)s)
+             ORDER BY recovering_since NULLS FIRST
              LIMIT %(quiet_limit)s) AS quiet,
        ARRAY(SELECT kit_id FROM placed p
              WHERE recovering_since IS NOT NULL AND EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)

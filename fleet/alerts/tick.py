@@ -119,7 +119,7 @@ async def _look(connection: Connection, rule: Rule, now: datetime) -> _Look:
     """The fleet is counted only when its size could decide about a mass event."""
     clock = await read.listening(connection)
     incident = await read.open_incident(connection)
-    scan = await read.scan(connection, clock, rule, incident, now)
+    scan = await read.scan(connection, clock, rule, incident)
     recent = max(scan.recent, scan.densest)
     counts = incident is not None or recent + scan.due > mass.LEAST
     wave = Wave(await read.installed(connection) if counts else 0, recent, scan.due)

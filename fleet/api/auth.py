@@ -86,7 +86,7 @@ async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None
             raise unauthorised("unknown_token", "the Authorization header is no bearer token")
         found = await tokens.authenticate(connection, bearer.credentials)
     elif (token_id := request.session.get("token_id")) is not None:
-        check_csrf(request)
+        await check_csrf(request)
         found = await tokens.authenticate_session(connection, int(token_id))
     else:
         raise unauthorised("no_token", "a bearer token is needed")
@@ -115,12 +115,15 @@ def unauthorised(reason: str, detail: str) -> ProblemError:
     )
 
 
-def check_csrf(request: Request, given: str | None = None) -> None:
-    """A session may change things only with its own token in `X-CSRF-Token` (or a form's field)."""
+async def check_csrf(request: Request) -> None:
+    """A session may change things only with its own token, in `X-CSRF-Token` or a form's field `csrf`."""
     if request.method in SAFE_METHODS:
         return
-    given = given or request.headers.get("x-csrf-token") or ""
-    if not hmac.compare_digest(given.encode(), str(request.session.get("csrf", "")).encode() or b"-"):
+    given = request.headers.get("x-csrf-token", "")
+    if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        given = given or str((await request.form()).get("csrf", ""))
+    expected = str(request.session.get("csrf", ""))
+    if not expected or not hmac.compare_digest(given.encode(errors="replace"), expected.encode()):
         raise ProblemError(HTTPStatus.FORBIDDEN, "csrf", "the form is too old: load the page again")
 
 

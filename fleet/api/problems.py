@@ -139,38 +139,41 @@ def internal() -> ProblemError:
     return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
 
 
+EXPECTED: tuple[type[Exception], ...] = (
+    ProblemError,
+    RequestValidationError,
+    HTTPException,
+    FleetError,
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    PoolTimeout,
+    PoolClosed,
+)
+"""What a request may end with; anything else is a bug and becomes a 500 with a line in the log."""
+
+
+def to_problem(error: Exception) -> ProblemError:
+    """The problem that an expected exception leads to."""
+    match error:
+        case ProblemError():
+            return error
+        case RequestValidationError():
+            return _from_validation(error)
+        case HTTPException():
+            return _from_http(error)
+        case FleetError():
+            return _from_fleet(error)
+    return unavailable("the database cannot be reached or is too slow; try again")
+
+
 def install(app: FastAPI) -> None:
     """Map every expected exception to its problem."""
-    app.add_exception_handler(ProblemError, _handle_problem)
-    app.add_exception_handler(RequestValidationError, _handle_validation)
-    app.add_exception_handler(HTTPException, _handle_http)
-    app.add_exception_handler(FleetError, _handle_fleet)
-    for lost in (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, PoolClosed):
-        app.add_exception_handler(lost, _handle_database)
+    for expected in EXPECTED:
+        app.add_exception_handler(expected, _handle)
 
 
-async def _handle_problem(_: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return answer(error)
-
-
-async def _handle_validation(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return answer(_from_validation(error))
-
-
-async def _handle_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return answer(_from_http(error))
-
-
-async def _handle_fleet(_: Request, error: Exception) -> Response:
-    assert isinstance(error, FleetError)
-    return answer(_from_fleet(error))
-
-
-async def _handle_database(_: Request, __: Exception) -> Response:
-    return answer(unavailable("the database cannot be reached or is too slow; try again"))
+async def _handle(_: Request, error: Exception) -> Response:
+    return answer(to_problem(error))
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -8,21 +8,27 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
+import psycopg
 from fastapi import APIRouter, Request
 from psycopg import AsyncConnection
 from psycopg.rows import dict_row
+from psycopg_pool import PoolClosed, PoolTimeout
 
 from fleet.api.auth import CONNECTION_WAIT_S, Pool, ReadStatistics, pool_of
 from fleet.api.problems import documented
 from fleet.api.shapes import PREFIX, Answer, Moment
+from fleet.db.connect import first_line
 from fleet.db.queries import load_queries
+from fleet.log import get_logger
 
 router = APIRouter(prefix=PREFIX)
 
 KEPT_AT_LEAST_S = 2.0
+SLOW_S = 0.5
 KEPT_PER_COST = 30
 """A count is shown for so many times what it took, so that counting costs 3 % of one core at most."""
 
+_LOG = get_logger("fleet.api.statistics")
 _SQL = load_queries("fleet.api", "statistics.sql")
 
 
@@ -66,23 +72,43 @@ class Statistics(Answer):
 
 
 class StatisticsCache:
-    """The last count of this process; one caller counts, the others wait for it."""
+    """The last count of this process; one caller counts, the others wait for it or get the one before."""
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
         self._kept: Statistics | None = None
+        self._cost_s = 0.0
         self._until = 0.0
+        self._behind: asyncio.Task[None] | None = None
 
     async def get(self, pool: Pool) -> Statistics:
-        """The last count, or a new one when that is too old."""
+        """The last count, or a new one when that is too old.
+
+        Where counting is slow, the old count is given at once and a new one is made meanwhile.
+        """
+        if self._kept is not None and self._cost_s > SLOW_S:
+            if time.monotonic() >= self._until and (self._behind is None or self._behind.done()):
+                self._behind = asyncio.create_task(self._count_behind(pool))
+            return self._kept
         async with self._lock:
             if self._kept is None or time.monotonic() >= self._until:
-                started = time.monotonic()
-                async with pool.connection(timeout=CONNECTION_WAIT_S) as connection:
-                    self._kept = await count(connection)
-                cost_s = time.monotonic() - started
-                self._until = time.monotonic() + max(KEPT_AT_LEAST_S, KEPT_PER_COST * cost_s)
+                self._kept = await self._count(pool)
             return self._kept
+
+    async def _count(self, pool: Pool) -> Statistics:
+        async with pool.connection(timeout=CONNECTION_WAIT_S) as connection:
+            started = time.monotonic()
+            counted = await count(connection)
+        self._cost_s = time.monotonic() - started
+        self._until = time.monotonic() + max(KEPT_AT_LEAST_S, KEPT_PER_COST * self._cost_s)
+        return counted
+
+    async def _count_behind(self, pool: Pool) -> None:
+        try:
+            self._kept = await self._count(pool)
+        except (psycopg.Error, PoolTimeout, PoolClosed) as error:
+            self._until = time.monotonic() + KEPT_AT_LEAST_S
+            _LOG.warning("the fleet could not be counted", error=first_line(error))
 
 
 @router.get("/statistics", tags=["statistics"], responses=documented())

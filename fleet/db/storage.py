@@ -74,8 +74,10 @@ def make_history(connection: Connection[Any], storage: Storage) -> None:
         )
 
 
-def ensure_partitions(connection: Connection[Any], today: date | None = None) -> list[str]:
-    """Make every missing daily partition of the accepted range; returns the names of those made.
+def ensure_partitions(
+    connection: Connection[Any], today: date | None = None, *, oldest: date | None = None
+) -> list[str]:
+    """Make every missing daily partition of the accepted range, or back to `oldest`; returns the names of those made.
 
     Does nothing on TimescaleDB, which makes chunks by itself. Attaching takes no lock that stops writers.
     """
@@ -98,7 +100,7 @@ def ensure_partitions(connection: Connection[Any], today: date | None = None) ->
         )
         made = []
         for table in sorted(partitioned):
-            for day in _days(today):
+            for day in _days(today, oldest):
                 name = f"{table}_{day:%Y%m%d}"
                 if name not in present:
                     _attach(connection, table, name, day)
@@ -129,9 +131,9 @@ def drop_history(connection: Connection[Any], before: date) -> list[str]:
     return dropped
 
 
-def _days(today: date) -> list[date]:
-    first = today - KEPT_BEHIND
-    return [first + timedelta(days=n) for n in range((KEPT_BEHIND + MADE_AHEAD).days + 1)]
+def _days(today: date, oldest: date | None) -> list[date]:
+    first = min(today - KEPT_BEHIND, oldest or today)
+    return [first + timedelta(days=n) for n in range((today + MADE_AHEAD - first).days + 1)]
 
 
 def _attach(connection: Connection[Any], table: str, name: str, day: date) -> None:

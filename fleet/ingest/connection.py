@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         self._held = 0
         self._held_bytes = 0
         self._paused = False
+        self._draining = False
         self._last_read = self._loop.time()
         self._connack: asyncio.Future[mqtt5.ConnAckPacket] = self._loop.create_future()
         self._suback: asyncio.Future[mqtt5.SubAckPacket] = self._loop.create_future()
@@ -136,7 +137,7 @@ class Connection(asyncio.Protocol):
         if acks:
             self._write(b"".join(acks))
         metrics.IN_FLIGHT.set(self._held)
-        if self._paused and self._held < self._window.messages // 2:
+        if self._paused and not self._draining and self._held < self._window.messages // 2:
             self._paused = False
             self._last_read = self._loop.time()
             if self._transport is not None and not self._transport.is_closing():
@@ -150,7 +151,7 @@ class Connection(asyncio.Protocol):
 
     def stop_reading(self) -> None:
         """Take nothing more from the broker; used to drain."""
-        self._paused = True
+        self._paused = self._draining = True
         if self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
 

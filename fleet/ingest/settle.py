@@ -84,7 +84,7 @@ class Settler:
                 metrics.STORE_RETRIES.inc()
                 metrics.LISTENING.set(0)
                 log.warning("batch not stored, trying again", messages=len(batch.reports), error=first_line(error))
-                await self._recover(error, connection, retry_s)
+                await self._recover(error, batch, connection, retry_s)
                 retry_s = min(retry_s * 2, LONGEST_RETRY_S)
             else:
                 return
@@ -102,24 +102,28 @@ class Settler:
     ) -> None:
         """Halve a refused batch; a single message is looked up once more, then quarantined."""
         reports = batch.reports
-        if len(reports) > 1:
+        if batch.refusals:
+            await self._store(replace(batch, reports=(), write_clock=False), connection)
+            await self._store(replace(batch, refusals=()), connection)
+        elif len(reports) > 1:
             log.warning("batch refused, halving it", messages=len(reports), error=first_line(error))
             half = len(reports) // 2
             await self._store(replace(batch, reports=reports[:half], write_clock=False), connection)
-            await self._store(replace(batch, reports=reports[half:], refusals=()), connection)
+            await self._store(replace(batch, reports=reports[half:]), connection)
         elif not doubt_all:
             await self._store(batch, connection, doubt_all=True)
         else:
             rejection = Rejection(Reason.REFUSED_BY_DATABASE, first_line(error)[:300])
             refused = refuse(reports[0].source, rejection, reports[0].kind)
-            await self._store(replace(batch, reports=(), refusals=(*batch.refusals, refused)), connection)
+            await self._store(replace(batch, reports=(), refusals=(refused,)), connection)
 
-    async def _recover(self, error: BaseException, connection: Connection, retry_s: float) -> None:
+    async def _recover(self, error: BaseException, batch: Decoded, connection: Connection, retry_s: float) -> None:
         """Wait a little, then make sure that we are still the writer."""
         await asyncio.wait({connection.lost}, timeout=retry_s * random.uniform(0.5, 1.5))  # noqa: S311
         try:
             if isinstance(error, psycopg.Error) and is_missing_partition(error):
-                log.warning("partitions were missing", made=await self._writer.ensure_partitions())
+                oldest = min(report.stamp.time for report in batch.reports).date()
+                log.warning("partitions were missing", made=await self._writer.ensure_partitions(oldest))
             try:
                 await self._writer.check()
             except psycopg.Error:

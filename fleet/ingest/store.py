@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -82,9 +83,9 @@ class Writer:
             raise psycopg.OperationalError("the writing connection is closed")
         return self._connection
 
-    async def ensure_partitions(self) -> list[str]:
-        """Make the partitions of the accepted range of times that are missing."""
-        return await asyncio.to_thread(_ensure_partitions, self._admin_dsn)
+    async def ensure_partitions(self, oldest: date | None = None) -> list[str]:
+        """Make the partitions of the accepted range of times that are missing, and those back to `oldest`."""
+        return await asyncio.to_thread(_ensure_partitions, self._admin_dsn, oldest)
 
     async def read_clock(self) -> ListeningClock:
         """The listening clock as the writer before us left it."""
@@ -261,9 +262,9 @@ async def _write_clock(connection: AsyncConnection[Any], clock: ListeningClock) 
     await connection.execute(LATEST["write_listening"], asdict(clock))
 
 
-def _ensure_partitions(dsn: str) -> list[str]:
+def _ensure_partitions(dsn: str, oldest: date | None) -> list[str]:
     with psycopg.connect(conninfo(dsn, role="partitions"), autocommit=True) as connection:
-        return storage.ensure_partitions(connection)
+        return storage.ensure_partitions(connection, oldest=oldest)
 
 
 def is_datas_fault(error: psycopg.Error) -> bool:

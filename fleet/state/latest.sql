@@ -40,10 +40,11 @@ FROM unnest(%(kit_ids)s::integer[], %(heard_at)s::timestamptz[]) AS s(kit_id, he
 WHERE l.kit_id = s.kit_id
 
 -- name: fold_connection
+-- A will carries the ts of its own `online`: by ts it belongs to the connection we know, or to an older one.
 UPDATE kit_latest
-SET online = %(online)s, connection_at = %(at)s
+SET online = %(online)s, connection_at = greatest(connection_at, %(at)s), connection_ts = %(ts)s
 WHERE kit_id = %(kit_id)s
-  AND (connection_at IS NULL OR connection_at < %(at)s OR (connection_at = %(at)s AND NOT %(online)s))
+  AND (connection_at IS NULL OR CASE WHEN %(online)s THEN connection_at < %(at)s ELSE connection_ts <= %(ts)s END)
 
 -- name: fold_report
 INSERT INTO latest_reports (kit_id, kind, boot, seq, time, received_at, body)

@@ -14,12 +14,14 @@ from psycopg.rows import class_row, dict_row, scalar_row
 
 from fleet.db.queries import load_queries
 from fleet.errors import NotFoundError
-from fleet.state.verdict import Facts, Verdict, verdict
+from fleet.state.verdict import Facts, Health, Verdict, verdict
 
 Connection = AsyncConnection[Any]
 
-SPAN_KITS = 5000
-"""Kits looked at per round while a page filtered by health is filled."""
+MAX_SPAN_KITS = 5000
+"""Kits looked at per round, at most, while a page filtered by health is filled."""
+NARROWED = frozenset({Health.SILENT, Health.UNKNOWN})
+"""Verdicts that the latest state alone tells, so that the database can look for them directly."""
 SCAN_BUDGET_S = 1.5
 """How long such a page may look before it answers with what it found and a cursor to go on."""
 
@@ -146,7 +148,7 @@ async def list_kits(
     position = after or first
     found: list[KitFacts] = []
     deadline = clock.monotonic() + budget_s
-    step = limit if chosen.health is None else SPAN_KITS
+    step = limit
     while True:
         span = await _span(connection, query, chosen, position, step + 1)
         more, span = len(span) > step, span[:step]
@@ -158,6 +160,7 @@ async def list_kits(
         if not more:
             return KitPage(found, None)
         position = KitPosition(span[-1].sort_key, span[-1].kit_id)
+        step = min(4 * step, MAX_SPAN_KITS)
         if len(found) == limit or clock.monotonic() >= deadline:
             return KitPage(found, position)
 
@@ -218,6 +221,8 @@ async def _span(
         "state": chosen.state,
         "organisation": chosen.organisation,
         "kit_type": chosen.kit_type,
+        "health": chosen.health,
+        "narrow": chosen.health in NARROWED,
     }
     async with connection.cursor(row_factory=class_row(_Spanned)) as cursor:
         await cursor.execute(_SQL[query], values, prepare=False)

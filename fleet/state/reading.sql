@@ -1,5 +1,15 @@
 -- name: span_by_kit
--- The next kits by id; filters that are null do not count. `sort_key` goes into the cursor.
+-- The next kits by id; filters that are null do not count. `sort_key` goes into the cursor. With `narrow` only
+-- kits that may be silent, or were never heard, are candidates: that reads one narrow table instead of all. What
+-- they are is judged by `facts`.
+WITH candidates AS MATERIALIZED (
+    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
+    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
+               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                              c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
+    UNION
+    SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
+)
 SELECT k.kit_id, k.kit AS sort_key
 FROM kits k
 WHERE k.kit > %(after)s
@@ -9,10 +19,19 @@ WHERE k.kit > %(after)s
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY k.kit
 LIMIT %(limit)s;
 
 -- name: span_by_kit_down
+WITH candidates AS MATERIALIZED (
+    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
+    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
+               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                              c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
+    UNION
+    SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
+)
 SELECT k.kit_id, k.kit AS sort_key
 FROM kits k
 WHERE k.kit < %(after)s
@@ -22,11 +41,20 @@ WHERE k.kit < %(after)s
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY k.kit DESC
 LIMIT %(limit)s;
 
 -- name: span_by_heard
 -- No index on what every message changes: this reads the whole (narrow) table once per page.
+WITH candidates AS MATERIALIZED (
+    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
+    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
+               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                              c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
+    UNION
+    SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
+)
 SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
 FROM kits k JOIN kit_latest l USING (kit_id)
 WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) > (%(after)s::numeric, %(after_id)s)
@@ -36,10 +64,19 @@ WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) > (%(after)s:
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id
 LIMIT %(limit)s;
 
 -- name: span_by_heard_down
+WITH candidates AS MATERIALIZED (
+    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
+    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
+               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                              c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
+    UNION
+    SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
+)
 SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
 FROM kits k JOIN kit_latest l USING (kit_id)
 WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) < (%(after)s::numeric, %(after_id)s)
@@ -49,6 +86,7 @@ WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) < (%(after)s:
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0) DESC, k.kit_id DESC
 LIMIT %(limit)s;
 

@@ -113,7 +113,7 @@ def queued(server: BrokerServer) -> Callable[[], Awaitable[bool]]:
     return asked
 
 
-@pytest.mark.broker
+@pytest.mark.faults
 async def test_a_killed_broker_loses_nothing(settings: Settings, killable: KilledBroker) -> None:
     report = await killed_in_between(parse(STEADY), settings, killable)
     assert report.passed, to_table(report)
@@ -121,7 +121,7 @@ async def test_a_killed_broker_loses_nothing(settings: Settings, killable: Kille
     assert report.messages.resends > 50
 
 
-@pytest.mark.broker
+@pytest.mark.faults
 async def test_tablets_that_trust_the_first_acknowledgement_lose_and_the_ledger_finds_it(
     settings: Settings, killable: KilledBroker
 ) -> None:

@@ -45,9 +45,19 @@ def alerted(**changes: Any) -> DriftFacts:
 
 CASES: list[tuple[str, DriftFacts, Rule, list[Action]]] = [
     ("new drift waits", facts(), RULE, [HoldPending(7, RULE.rule, NOW, OLD)]),
-    ("waiting drift keeps its beginning", facts(pending_since=ago(29)), RULE, [HoldPending(7, RULE.rule, ago(29), OLD)]),
+    (
+        "waiting drift keeps its beginning",
+        facts(pending_since=ago(29)),
+        RULE,
+        [HoldPending(7, RULE.rule, ago(29), OLD)],
+    ),
     ("drift of age opens", facts(pending_since=ago(30)), RULE, [OpenAlert(7, RULE.rule, OLD)]),
-    ("a missing component is drift", facts(reported={}, pending_since=ago(30)), RULE, [OpenAlert(7, RULE.rule, MISSING)]),
+    (
+        "a missing component is drift",
+        facts(reported={}, pending_since=ago(30)),
+        RULE,
+        [OpenAlert(7, RULE.rule, MISSING)],
+    ),
     ("more components than wanted are fine", facts(reported={"app": "2", "os": "9"}), RULE, []),
     ("nothing wanted", facts(wanted={}), RULE, []),
     ("nothing reported yet", facts(reported=None), RULE, []),
@@ -69,7 +79,7 @@ CASES: list[tuple[str, DriftFacts, Rule, list[Action]]] = [
     ("no wish any more", alerted(wanted={}), RULE, [ClearAlert(3, Resolution.WANTED_CHANGED)]),
     ("left use", alerted(state="retrieved"), RULE, [ClearAlert(3, Resolution.NOT_WATCHED)]),
     ("rule ended", alerted(), DISABLED, [ClearAlert(3, Resolution.RULE_DISABLED)]),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("given", "rule", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])

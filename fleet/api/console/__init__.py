@@ -1,9 +1,8 @@
-"""The console."""
+"""The console: the API's own calls as pages, in Danish and English."""
 
-from fastapi import APIRouter, FastAPI
+from __future__ import annotations
 
-router = APIRouter()
+from fleet.api.console.pages import router
+from fleet.api.console.rendering import mount_static
 
-
-def mount_static(app: FastAPI) -> None:
-    pass
+__all__ = ["mount_static", "router"]

@@ -49,7 +49,7 @@ async def _ended(name: str, process: asyncio.subprocess.Process, end: Coroutine[
             kill_group(process.pid)
             await process.wait()
     if process.returncode != 0:
-        said = " | ".join(logs.last_lines(name)) or f"exit code {process.returncode}"
+        said = " | ".join(logs.last_lines(name)).removeprefix("fleet: ") or f"exit code {process.returncode}"
         raise UnavailableError(f"{name} failed: {said}")
     return result
 

@@ -63,6 +63,7 @@ CREATE TABLE kit_latest (
     uptime_s double precision,
     clock_offset_s double precision,
     connection_at timestamptz,
+    connection_ts timestamptz,
     battery real,
     signal_dbm smallint,
     charging boolean,
@@ -72,6 +73,7 @@ CREATE TABLE kit_latest (
     operator text
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.2);
 COMMENT ON COLUMN kit_latest.heard_clock_s IS 'Value of the listening clock when the kit was last heard.';
+COMMENT ON COLUMN kit_latest.connection_ts IS 'The ts, as sent, of the newest connection message; tells whose will an offline is.';
 COMMENT ON COLUMN kit_latest.watch_allowance_s IS
     'Listening time without a message after which the kit is silent; null while silence is no fault (not installed).';
 COMMENT ON COLUMN kit_latest.watch_from_clock_s IS 'Value of the listening clock when the watch began (installation).';

@@ -10,8 +10,7 @@ SELECT k.kit_id, k.kit, k.label, k.state, o.slug AS organisation, k.kit_type, k.
        l.heard_clock_s IS NOT NULL AS heard,
        is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                  c.clock_s, c.resumed_clock_s, c.grace_from_clock_s)
-           OR EXISTS (SELECT FROM alerts a WHERE a.kit_id = k.kit_id AND a.rule = 'silent' AND a.state = 'active'
-                      AND l.watch_allowance_s IS NOT NULL AND a.recovering_since IS NULL) AS silent,
+           OR (a.alert_id IS NOT NULL AND l.watch_allowance_s IS NOT NULL AND a.recovering_since IS NULL) AS silent,
        s.body IS NOT NULL AND NOT s.body @> k.wanted_components AS drifted,
        coalesce(p.body @> '[{"paired": false}]', false) AS pairing_lost,
        coalesce(l.battery < 15 AND NOT coalesce(l.charging, false), false) AS battery_low,
@@ -21,6 +20,8 @@ FROM kits k
 JOIN kit_latest l USING (kit_id)
 CROSS JOIN listening c
 LEFT JOIN organisations o USING (organisation_id)
+-- At most one (one_active_alert_per_kit_and_rule); a join, so that the whole fleet is hashed and one kit looked up.
+LEFT JOIN alerts a ON a.kit_id = k.kit_id AND a.rule = 'silent' AND a.state = 'active'
 LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
 LEFT JOIN latest_reports p ON p.kit_id = k.kit_id AND p.kind = 'pairing';
 

@@ -1,0 +1,152 @@
+"""The pages: each asks the same calls as the API and shows the answer."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from fleet.access import tokens
+from fleet.access.roles import Permission
+from fleet.access.tokens import Refusal
+from fleet.api import cases, desk, kits
+from fleet.api.auth import CONNECTION_WAIT_S, AcknowledgeAlerts, Call, ReadKits, check_csrf, pool_of
+from fleet.api.cases import AlertQuery, IncidentQuery, RequestQuery
+from fleet.api.console.rendering import (
+    LANGUAGE_COOKIE,
+    HtmlRoute,
+    csrf_token,
+    local_path,
+    render,
+)
+from fleet.api.console.texts import Language
+from fleet.api.kits import KitQuery
+from fleet.api.shapes import KitPath, NumberPath, PageQuery
+from fleet.api.statistics import Statistics, StatisticsCache
+from fleet.log import get_logger
+from fleet.state.lifecycle import KitState
+from fleet.state.verdict import Health
+
+router = APIRouter(route_class=HtmlRoute, include_in_schema=False, default_response_class=Response)
+
+SHOWN_CASES = 8
+SHOWN_CHANGES = 15
+STALE_LISTENING_S = 10.0
+YEAR_S = 365 * 24 * 3600
+
+_LOG = get_logger("fleet.api.console")
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    csrf: str = Field("", max_length=100)
+
+
+class LoginForm(_Form):
+    """A pasted token; `next` is where to go then."""
+
+    token: str = Field("", max_length=300)
+    next: str = Field("/", max_length=2000)
+
+
+@router.get("/")
+async def kits_page(request: Request, call: ReadKits, query: Annotated[KitQuery, Query()]) -> Response:
+    """All kits, with what is wrong and what is open."""
+    found = await kits.list_kits(call, query)
+    kept = query.model_dump(exclude_none=True, exclude_defaults=True, mode="json", exclude={"cursor"})
+    return render(
+        request,
+        "kits.html",
+        kits=found.items,
+        next_query=urlencode({**kept, "cursor": found.next}) if found.next else None,
+        query=query,
+        filters=kept,
+        states=list(KitState),
+        healths=list(Health),
+        **await _around(request, call),
+    )
+
+
+@router.get("/kits/{kit}")
+async def kit_page(request: Request, call: ReadKits, kit: KitPath) -> Response:
+    """Everything about one kit."""
+    detail = await kits.kit_detail(call, kit)
+    changes = await kits.list_changes(call, kit, PageQuery(limit=SHOWN_CHANGES))
+    may_acknowledge = call.principal.may(Permission.ALERTS_ACKNOWLEDGE)
+    return render(request, "kit.html", kit=detail, changes=changes.items, may_acknowledge=may_acknowledge)
+
+
+@router.post("/alerts/{id}/acknowledge")
+async def acknowledge(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[_Form, Form()]) -> Response:
+    """Take care of an alert; the gate has checked the form's token."""
+    alert = await cases.get_alert(call, id)
+    await desk.acknowledge(call.connection, id, actor=call.principal.actor)
+    return RedirectResponse(f"/kits/{alert.kit}", 303)
+
+
+@router.get("/login")
+async def login_page(request: Request, next: Annotated[str, Query(max_length=2000)] = "/") -> Response:
+    """Where a token is pasted."""
+    return render(request, "login.html", next=local_path(next), refused=False)
+
+
+@router.post("/login")
+async def log_in(request: Request, form: Annotated[LoginForm, Form()]) -> Response:
+    """Turn a token into a session."""
+    await check_csrf(request)
+    async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
+        found = await tokens.authenticate(connection, form.token.strip())
+    if isinstance(found, Refusal):
+        _LOG.warning("login refused", reason=found.value)
+        return render(request, "login.html", status=403, next=local_path(form.next), refused=True)
+    # A new session, so that one planted before the login is worth nothing.
+    request.session.clear()
+    request.session["token_id"] = found.token_id
+    csrf_token(request)
+    return RedirectResponse(local_path(form.next), 303)
+
+
+@router.post("/logout")
+async def log_out(request: Request, _: Annotated[_Form, Form()]) -> Response:
+    """End the session."""
+    await check_csrf(request)
+    request.session.clear()
+    return RedirectResponse("/login", 303)
+
+
+@router.get("/language/{language}")
+async def choose_language(
+    request: Request, language: Language, next: Annotated[str, Query(max_length=2000)] = "/"
+) -> Response:
+    """Remember the language of this browser."""
+    response = RedirectResponse(local_path(next), 303)
+    response.set_cookie(LANGUAGE_COOKIE, language.value, max_age=YEAR_S, httponly=True, samesite="strict")
+    return response
+
+
+async def _around(request: Request, call: Call) -> dict[str, Any]:
+    """What stands around the list: counts, open cases and whether we hear at all."""
+    cache: StatisticsCache = request.app.state.statistics
+    counted = await cache.get(pool_of(request))
+    requests = await cases.list_requests(call, RequestQuery(unresolved=True, limit=SHOWN_CASES))
+    alerts = await cases.list_alerts(call, AlertQuery(state="active", limit=SHOWN_CASES))
+    incidents = await cases.list_incidents(call, IncidentQuery(state="open", limit=SHOWN_CASES))
+    return {
+        "statistics": counted,
+        "requests": requests.items,
+        "alerts": alerts.items,
+        "incidents": incidents.items,
+        "not_listening": _not_listening(counted),
+    }
+
+
+def _not_listening(counted: Statistics) -> str | None:
+    """The key of why we do not hear the kits; None while we do."""
+    listening = counted.listening
+    if listening.age_s > STALE_LISTENING_S:
+        return "listening.stale"
+    return None if listening.state == "listening" else f"listening.{listening.state}"

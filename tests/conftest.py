@@ -21,8 +21,12 @@ from fleet.config import Settings
 from fleet.db.migrate import migrate
 from fleet.embedded import broker as embedded_broker
 from fleet.embedded import postgres as embedded_postgres
+from tests.servers import mosquitto
 
 _numbers = count(1)
+
+# What only Mosquitto can do is tested where it is installed; the legs on the real things have it.
+collect_ignore = [] if mosquitto() else ["integration/test_ingest_secured.py", "faults"]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("fleet", deadline=None, print_blob=True)
@@ -51,9 +55,7 @@ def template(admin_url: str, worker_id: str) -> Iterator[str | None]:
     """Name of a migrated database to copy; None where copies are not possible (TimescaleDB)."""
     name = f"fleet_template_{os.getpid()}_{worker_id}"
     with psycopg.connect(admin_url, autocommit=True) as connection:
-        row = connection.execute(
-            "SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'"
-        ).fetchone()
+        row = connection.execute("SELECT count(*) FROM pg_available_extensions WHERE name = 'timescaledb'").fetchone()
         if row and row[0]:
             yield None
             return

@@ -66,7 +66,9 @@ def incoming(
     return Incoming(topic, content, retained, received_at, next(_packet_ids) % 65535 + 1)
 
 
-def heartbeat(kit: str, boot: str, seq: int, *, ts: datetime, received_at: datetime | None = None, **more: Any) -> Incoming:
+def heartbeat(
+    kit: str, boot: str, seq: int, *, ts: datetime, received_at: datetime | None = None, **more: Any
+) -> Incoming:
     """A heartbeat, received when it was made if not said otherwise."""
     body = Heartbeat(ts, boot, seq, battery=seq % 101, uptime_s=seq)
     return incoming(kit, Kind.HEARTBEAT, body, received_at=received_at or ts, **more)

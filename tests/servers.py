@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -12,6 +13,14 @@ from typing import Generic, TypeVar
 from fleet.embedded.broker import BrokerServer
 from fleet.embedded.postgres import PostgresServer
 from fleet.embedded.process import start, wait_for
+
+_PLACES = ("/usr/sbin", "/usr/local/sbin", "/usr/local/bin", "/opt/homebrew/sbin", "/opt/homebrew/bin")
+
+
+def mosquitto(program: str = "mosquitto") -> str | None:
+    """Where a program of Mosquitto is installed, if it is."""
+    return shutil.which(program, path=os.pathsep.join((os.environ.get("PATH", ""), *_PLACES)))
+
 
 Prepared = TypeVar("Prepared", PostgresServer, BrokerServer)
 

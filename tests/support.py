@@ -55,6 +55,24 @@ def execute(dsn: str, query: str, *parameters: Any) -> None:
         connection.execute(query.encode(), parameters)
 
 
+def waits_for_lock(dsn: str, statement: str) -> bool:
+    """Whether a session on this database waits for a lock with a statement that begins so."""
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        " AND wait_event_type = 'Lock' AND query ILIKE %s"
+    )
+    return bool(value(dsn, query, f"{statement}%"))
+
+
+def writer_pids(dsn: str) -> list[int]:
+    """Server processes of the sessions that hold an ingest slot on this database."""
+    query = (
+        "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
+        " WHERE l.locktype = 'advisory' AND l.classid = 7310 AND l.granted AND d.datname = current_database()"
+    )
+    return [pid for (pid,) in rows(dsn, query)]
+
+
 def add_kits(dsn: str, *kits: str, state: str = "installed", expected_interval_s: int = 10) -> None:
     """Enter kits into the books with one statement, watched as the books would watch them."""
     allowance_s = max(30.0, expected_interval_s * (3 if expected_interval_s <= 3600 else 1.5))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -20,16 +21,16 @@ EVERY_S = 5.0
 LARGEST_SHARE = 0.02
 """Share of the time that measuring may take: a million kits are counted every few minutes, few at once."""
 STATEMENT_TIMEOUT_S = 120.0
+Measure = Callable[[AsyncConnection[Any]], Awaitable[None]]
 OPEN_STATES = ("open", "in_progress", "waiting")
 
 
-async def measure(dsn: str) -> float:
-    """Set every gauge; returns how long to rest before the next time."""
+async def measure(dsn: str, what: Measure) -> float:
+    """Set the gauges of one kind; returns how long to rest before the next time."""
     began_s = time.perf_counter()
     connection = await connect(dsn, role="worker-gauges", statement_timeout_s=STATEMENT_TIMEOUT_S)
     try:
-        await _work(connection)
-        await _kits(connection)
+        await what(connection)
     finally:
         await connection.close()
     return max(EVERY_S, (time.perf_counter() - began_s) / LARGEST_SHARE)
@@ -43,7 +44,8 @@ def forget() -> None:
         gauge.set(0)
 
 
-async def _work(connection: AsyncConnection[Any]) -> None:
+async def work(connection: AsyncConnection[Any]) -> None:
+    """Alerts, incidents, requests and the queue: what there is to do."""
     ((queue, incidents, members, breaches),) = await _rows(connection, "work")
     metrics.EVALUATION_QUEUE.set(queue)
     metrics.INCIDENTS_OPEN.set(incidents)
@@ -57,7 +59,7 @@ async def _work(connection: AsyncConnection[Any]) -> None:
         metrics.REQUESTS_OPEN.labels(line, state).set(count)
 
 
-async def _kits(connection: AsyncConnection[Any]) -> None:
+async def kits(connection: AsyncConnection[Any]) -> None:
     """Kits by state, and by verdict while installed: what lies in stock is neither well nor ill."""
     states: Counter[str] = Counter()
     health: Counter[Health] = Counter(dict.fromkeys(Health, 0))

@@ -13,6 +13,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -64,7 +65,8 @@ class Worker:
         leader = asyncio.create_task(self._again("lead", self._lead), name="lead")
         helpers = [
             asyncio.create_task(self._again("maintain", self._maintain), name="maintain"),
-            asyncio.create_task(self._again("measure", self._measure), name="measure"),
+            asyncio.create_task(self._again("measure work", partial(self._measure, gauges.work)), name="work"),
+            asyncio.create_task(self._again("measure kits", partial(self._measure, gauges.kits)), name="kits"),
         ]
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         tasks = [leader, *helpers]
@@ -134,11 +136,11 @@ class Worker:
             await maintenance.maintain(self._dsn, self._stop.is_set)
             await self._pause(maintenance.EVERY_S)
 
-    async def _measure(self) -> None:
+    async def _measure(self, what: gauges.Measure) -> None:
         """Gauges of the database, by the leader alone; a share of the time at most."""
         try:
             while await self._while_leading():
-                pause_s = await gauges.measure(self._dsn)
+                pause_s = await gauges.measure(self._dsn, what)
                 await self._pause(pause_s)
         finally:
             gauges.forget()

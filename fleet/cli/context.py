@@ -29,7 +29,7 @@ def options(
     ] = False,
 ) -> None:
     """Run and administer the fleet server."""
-    global debug, _config  # noqa: PLW0603 - set once, before any command runs
+    global debug, _config
     debug, _config = debug_, config
 
 

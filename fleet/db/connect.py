@@ -32,9 +32,7 @@ def conninfo(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> 
     return make_conninfo(**{**defaults, **given, "options": " ".join(filter(None, options))})
 
 
-async def connect(
-    dsn: str, *, role: str, statement_timeout_s: float | None = 30
-) -> AsyncConnection[tuple[Any, ...]]:
+async def connect(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> AsyncConnection[tuple[Any, ...]]:
     """One connection in autocommit; transactions are opened by the use case."""
     try:
         return await AsyncConnection.connect(

@@ -26,9 +26,7 @@ def migrate(dsn: str) -> tuple[str | None, str]:
     try:
         with psycopg.connect(conninfo(dsn, role="migrate", statement_timeout_s=None)) as connection:
             if connection.info.server_version < OLDEST_SERVER:
-                raise FleetError(
-                    f"PostgreSQL 16 or later is needed, this is {connection.info.server_version // 10000}"
-                )
+                raise FleetError(f"PostgreSQL 16 or later is needed, this is {connection.info.server_version // 10000}")
             before = _current(connection)
             command.upgrade(_config(dsn), "head")
             return before, head()

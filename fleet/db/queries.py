@@ -17,8 +17,7 @@ class Queries:
         self.source = source
         parts = _NAME.split(text)
         self._queries = {
-            name: body.strip().rstrip(";").encode()
-            for name, body in zip(parts[1::2], parts[2::2], strict=True)
+            name: body.strip().rstrip(";").encode() for name, body in zip(parts[1::2], parts[2::2], strict=True)
         }
 
     def __getitem__(self, name: str) -> bytes:

@@ -143,12 +143,10 @@ def _attach(connection: Connection[Any], table: str, name: str, day: date) -> No
         "next": sql.Literal(f"{day + timedelta(days=1)}T00:00:00Z"),
     }
     connection.execute(
-        sql.SQL("CREATE TABLE {partition} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(
-            **names
-        )
+        sql.SQL("CREATE TABLE {partition} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)").format(**names)
     )
     connection.execute(
-        sql.SQL(
-            "ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ({first}) TO ({next})"
-        ).format(**names, **bounds)
+        sql.SQL("ALTER TABLE {table} ATTACH PARTITION {partition} FOR VALUES FROM ({first}) TO ({next})").format(
+            **names, **bounds
+        )
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -188,7 +189,9 @@ def _configured_rumqttd(folder: Path, ports: tuple[int, int]) -> BrokerServer:
 def _accepts(port: int, version: int) -> bool:
     """Whether an MQTT CONNECT of that protocol version is answered by a CONNACK with success."""
     properties = b"\x00" if version == 5 else b""
-    body = b"\x00\x04MQTT" + bytes((version, 2, 0, 10)) + properties + b"\x00\x05probe"
+    # A name of its own each time: rumqttd can break down over one that comes again before it is gone.
+    name = f"probe-{secrets.token_hex(8)}".encode()
+    body = b"\x00\x04MQTT" + bytes((version, 2, 0, 10)) + properties + bytes((0, len(name))) + name
     try:
         with socket.create_connection((LOOPBACK, port), timeout=2) as connection:
             connection.sendall(bytes((0x10, len(body))) + body)

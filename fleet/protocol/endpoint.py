@@ -52,9 +52,11 @@ class Endpoint:
         )
 
     def tls_context(self) -> ssl.SSLContext | None:
-        """A verifying TLS context, or None for a plain connection."""
+        """A verifying TLS context, or None for a plain connection; raises OSError when a file cannot be used."""
         if not self.tls:
             return None
+        for file in filter(None, (self.ca_file, self.cert_file, self.key_file)):
+            file.open("rb").close()  # ssl's own errors do not name the file
         context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self.cert_file:

@@ -140,9 +140,7 @@ async def _fold_connections(cursor: AsyncCursor[Any], messages: Sequence[Accepte
     for message in messages:
         assert isinstance(message.payload, Connection)
         online = message.payload.state is ConnectionState.ONLINE
-        rows.append(
-            {"kit_id": message.kit_id, "at": message.stamp.time, "ts": message.payload.ts, "online": online}
-        )
+        rows.append({"kit_id": message.kit_id, "at": message.stamp.time, "ts": message.payload.ts, "online": online})
     await cursor.executemany(QUERIES["fold_connection"], rows)
 
 

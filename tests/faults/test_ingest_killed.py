@@ -9,8 +9,8 @@ from random import SystemRandom
 import psycopg
 import pytest
 
-from tests.faults.world import blocked, world
-from tests.support import eventually, execute, value
+from tests.faults.world import world
+from tests.support import eventually, execute, value, waits_for_lock
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
 KILLS = int(os.environ.get("FLEET_TEST_KILLS", "50"))
@@ -46,7 +46,7 @@ async def test_killed_at_a_certain_moment(tmp_path: Path, moment: str, survives:
         await it.stored_more(50)
         with psycopg.connect(it.database) as holder:
             holder.execute(lock.encode())
-            await eventually(blocked(it.database, waits), 20, f"ingest waits with {waits}")
+            await eventually(lambda: waits_for_lock(it.database, waits), 20, f"ingest waits with {waits}")
             await it.acknowledged_more(100)
             it.kill_ingest()
             if not survives:

@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from random import Random
-
-import psycopg
 
 from fleet.db.migrate import migrate
 from fleet.embedded import broker as embedded_broker
@@ -79,7 +77,9 @@ class World:
         """What is wrong with the books: acknowledged and missing, stored twice, never made."""
         query = "SELECT kit, kind, boot, seq FROM grafana_messages"
         found = Counter(rows(self.database, query))
-        made = {(r.owner.kit, r.kind, r.owner.boot, r.seq): r for r in self.ledger.rows() if isinstance(r.owner, BootOf)}
+        made = {
+            (r.owner.kit, r.kind, r.owner.boot, r.seq): r for r in self.ledger.rows() if isinstance(r.owner, BootOf)
+        }
         wrong: Counter[str] = Counter()
         wrong["missing"] = sum(r.status is Status.ACKNOWLEDGED and key not in found for key, r in made.items())
         wrong["twice"] = sum(times > 1 for times in found.values())
@@ -165,18 +165,3 @@ async def world(folder: Path, seed: int, *, ingests: int = 1) -> AsyncIterator[W
 async def _settled(it: World) -> None:
     """Wait until everything acknowledged is stored; the balance tells the rest."""
     await eventually(lambda: not it.balance()["missing"], 40, "everything acknowledged is stored")
-
-
-def blocked(database: str, what: str) -> Callable[[], bool]:
-    """Whether a session of ingest waits for a lock with a statement that begins so."""
-
-    def ask() -> bool:
-        query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'fleet-ingest'"
-            " AND wait_event_type = 'Lock' AND query ILIKE %s"
-        )
-        with psycopg.connect(database, autocommit=True) as connection:
-            row = connection.execute(query, (f"{what}%",)).fetchone()
-        return bool(row and row[0])
-
-    return ask

@@ -1,4 +1,4 @@
-"""A hundred thousand random and damaged messages through decode and store: nothing raises, everything is accounted for."""
+"""A hundred thousand random and damaged messages, decoded and stored: nothing raises, each is accounted for."""
 
 from __future__ import annotations
 
@@ -67,7 +67,12 @@ def expected(sent: list[Incoming]) -> tuple[int, Counter[str]]:
 
 
 def _repeats() -> float:
-    return sum(sample.value for family in metrics.DUPLICATE.collect() for sample in family.samples if sample.name.endswith("_total"))
+    return sum(
+        sample.value
+        for family in metrics.DUPLICATE.collect()
+        for sample in family.samples
+        if sample.name.endswith("_total")
+    )
 
 
 async def test_everything_is_stored_repeated_or_quarantined(database: str) -> None:
@@ -83,7 +88,9 @@ async def test_everything_is_stored_repeated_or_quarantined(database: str) -> No
             await it.settle(sent[first : first + BATCH])
     distinct, reasons = expected(sent)
     stored = value(database, "SELECT (SELECT count(*) FROM heartbeats) + (SELECT count(*) FROM reports)")
-    quarantined = value(database, "SELECT jsonb_object_agg(reason, n) FROM (SELECT reason, count(*) n FROM quarantine GROUP BY 1) q")
+    quarantined = value(
+        database, "SELECT jsonb_object_agg(reason, n) FROM (SELECT reason, count(*) n FROM quarantine GROUP BY 1) q"
+    )
     assert stored == distinct
     assert quarantined == dict(reasons)
     assert "refused_by_database" not in quarantined

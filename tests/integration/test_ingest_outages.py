@@ -13,6 +13,7 @@ import aiomqtt
 import psycopg
 import pytest
 
+from fleet import metrics
 from fleet.config import Settings
 from fleet.embedded import broker as embedded_broker
 from fleet.embedded.broker import BrokerServer
@@ -20,7 +21,7 @@ from fleet.ingest import connection, listening
 from fleet.protocol.messages import Heartbeat, encode
 from fleet.protocol.topics import Kind, Topics
 from tests.servers import Server
-from tests.support import add_kits, eventually, execute, rows, running_ingest, value
+from tests.support import add_kits, eventually, execute, rows, running_ingest, value, writer_pids
 
 pytestmark = pytest.mark.broker
 CLOCK = "SELECT clock_s FROM listening"
@@ -112,8 +113,6 @@ async def test_the_connection_outlives_a_frozen_database_longer_than_its_keep_al
 
 
 def _sessions(database: str) -> float:
-    from fleet import metrics
-
     return sum(
         sample.value
         for family in metrics.BROKER_CONNECTS.collect()
@@ -123,15 +122,11 @@ def _sessions(database: str) -> float:
 
 
 async def test_a_frozen_backend_is_waited_for(settings: Settings, database: str) -> None:
-    """The process that serves us stands still, its connection stands: nothing is lost, nothing taken for an outage of kits."""
+    """The process that serves us stands still and its connection stands: nothing is lost, and the clock stands too."""
     add_kits(database, "K-1")
-    writer = (
-        "SELECT l.pid FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-        " WHERE locktype = 'advisory' AND classid = 7310 AND granted AND datname = current_database()"
-    )
     async with running_ingest(settings):
         await eventually(lambda: value(database, STATE) == "listening", 20)
-        pid = value(database, writer)
+        (pid,) = writer_pids(database)
         os.kill(pid, signal.SIGSTOP)
         try:
             await _beat(settings, 1, 50)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import aiomqtt
 import pytest
@@ -18,11 +19,11 @@ from fleet.embedded.ports import LOOPBACK, free_port
 from fleet.embedded.process import wait_for
 from fleet.protocol.messages import Heartbeat, encode
 from fleet.protocol.topics import Kind, Topics
+from tests.servers import mosquitto
 from tests.support import add_kits, eventually, process, value
 
 pytestmark = pytest.mark.broker
 PASSWORD = "p@ss:/w0rd"
-MOSQUITTO_PATH = "/usr/sbin:/usr/local/sbin:/usr/local/bin:/usr/bin:/opt/homebrew/sbin:/opt/homebrew/bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +41,11 @@ class Secured:
 
     def url(self, password: str = PASSWORD) -> str:
         """Its address with credentials, quoted as URLs need it."""
-        from urllib.parse import quote
-
         return f"mqtts://fleet:{quote(password, safe='')}@{LOOPBACK}:{self.port}"
 
     def set_password(self, password: str) -> None:
         """Change the password; what is connected stays."""
-        program = shutil.which("mosquitto_passwd", path=MOSQUITTO_PATH)
+        program = mosquitto("mosquitto_passwd")
         assert program is not None
         _run(program, "-b", "-c", str(self.folder / "passwords"), "fleet", password)
 
@@ -60,7 +59,17 @@ def _certificates(folder: Path, name: str) -> None:
     """An authority of its own and a certificate for loopback."""
     subject = ["-subj", f"/CN={name}", "-days", "2", "-nodes", "-newkey", "rsa:2048"]
     _run("openssl", "req", "-x509", *subject, "-keyout", str(folder / "ca.key"), "-out", str(folder / "ca.pem"))
-    _run("openssl", "req", "-new", *subject[:2], *subject[4:], "-keyout", str(folder / "key.pem"), "-out", str(folder / "csr"))
+    _run(
+        "openssl",
+        "req",
+        "-new",
+        *subject[:2],
+        *subject[4:],
+        "-keyout",
+        str(folder / "key.pem"),
+        "-out",
+        str(folder / "csr"),
+    )
     (folder / "extensions").write_text(f"subjectAltName=IP:{LOOPBACK}\n")
     signing = ["-CA", str(folder / "ca.pem"), "-CAkey", str(folder / "ca.key"), "-CAcreateserial", "-days", "2"]
     files = ["-in", str(folder / "csr"), "-out", str(folder / "cert.pem"), "-extfile", str(folder / "extensions")]
@@ -79,7 +88,7 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
         f"user root\nlistener {port} {LOOPBACK}\nallow_anonymous false\npassword_file {folder}/passwords\n"
         f"certfile {folder}/cert.pem\nkeyfile {folder}/key.pem\nmax_queued_messages 0\n"
     )
-    program = shutil.which("mosquitto", path=MOSQUITTO_PATH)
+    program = mosquitto()
     assert program is not None
     with (folder / "log").open("wb") as log:
         broker = subprocess.Popen([program, "-c", str(folder / "mosquitto.conf")], stdout=log, stderr=log)
@@ -93,8 +102,6 @@ def secured(tmp_path: Path) -> Iterator[Secured]:
 
 
 def _answers(port: int) -> bool:
-    import socket
-
     try:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:

@@ -19,7 +19,19 @@ from fleet.config import Settings
 from fleet.ingest.connection import Window
 from fleet.protocol.messages import Connection, ConnectionState, Heartbeat, encode
 from fleet.protocol.topics import Kind, Topics
-from tests.support import Process, add_kits, environment, eventually, execute, process, rows, running_ingest, value
+from tests.support import (
+    Process,
+    add_kits,
+    environment,
+    eventually,
+    execute,
+    process,
+    rows,
+    running_ingest,
+    value,
+    waits_for_lock,
+    writer_pids,
+)
 
 pytestmark = pytest.mark.broker
 TOPICS = Topics()
@@ -49,6 +61,12 @@ async def send(tablet: aiomqtt.Client, kit: str, first: int, last: int, *, pad: 
 async def listening(database: str) -> None:
     """Wait until ingest is past its backlog."""
     await eventually(lambda: value(database, LISTENING), 20, "listening")
+
+
+def urls_of(settings: Settings) -> dict[str, str]:
+    """The servers, as settings of a process."""
+    assert settings.mqtt_url is not None
+    return {"database_url": settings.dsn(), "mqtt_url": settings.mqtt_url.get_secret_value()}
 
 
 def seqs(database: str) -> list[int]:
@@ -111,10 +129,12 @@ async def test_a_will_is_presence_and_not_heard(settings: Settings, database: st
     assert value(database, "SELECT last_heard_at FROM kit_latest") == before
 
 
-async def test_nothing_is_acknowledged_before_it_is_committed(settings: Settings, database: str, tmp_path: Path) -> None:
+async def test_nothing_is_acknowledged_before_it_is_committed(
+    settings: Settings, database: str, tmp_path: Path
+) -> None:
     """While the batch cannot be committed the broker keeps it: killed and started again, ingest is given it again."""
     add_kits(database, "K-1")
-    urls = {"database_url": database, "mqtt_url": settings.mqtt_url.get_secret_value()}  # type: ignore[union-attr]
+    urls = urls_of(settings)
     first = Process(["fleet", "ingest"], environment(**urls), tmp_path / "first.log")
     try:
         await listening(database)
@@ -122,8 +142,7 @@ async def test_nothing_is_acknowledged_before_it_is_committed(settings: Settings
             holder.execute("LOCK TABLE kit_latest IN SHARE MODE")
             async with client(settings) as tablet:
                 await send(tablet, "K-1", 1, 50)
-            waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE kit_latest%%'"
-            await eventually(lambda: value(database, waiting), what="the batch waits")
+            await eventually(lambda: waits_for_lock(database, "UPDATE kit_latest"), what="the batch waits")
             first.kill()
     finally:
         first.kill()
@@ -136,11 +155,7 @@ async def test_a_standby_takes_over_within_seconds_and_never_writes_beside(
     settings: Settings, database: str, tmp_path: Path
 ) -> None:
     add_kits(database, "K-1")
-    urls = {"database_url": database, "mqtt_url": settings.mqtt_url.get_secret_value()}  # type: ignore[union-attr]
-    writers = (
-        "SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database"
-        " WHERE locktype = 'advisory' AND classid = 7310 AND granted AND datname = current_database()"
-    )
+    urls = urls_of(settings)
     leader = Process(["fleet", "ingest"], environment(**urls), tmp_path / "leader.log")
     try:
         await listening(database)
@@ -150,11 +165,11 @@ async def test_a_standby_takes_over_within_seconds_and_never_writes_beside(
                 await send(tablet, "K-1", 1, 20)
                 await eventually(lambda: len(seqs(database)) == 20)
                 assert "leading" not in standby.output()
-                assert value(database, writers) == 1
+                assert len(writer_pids(database)) == 1
                 leader.kill()
                 await send(tablet, "K-1", 21, 40)
             await eventually(lambda: seqs(database) == list(range(1, 41)), 5, "the standby has taken over")
-            assert value(database, writers) == 1
+            assert len(writer_pids(database)) == 1
     finally:
         leader.kill()
 
@@ -164,7 +179,7 @@ async def test_while_the_database_is_frozen_memory_is_flat_and_nothing_is_lost(
 ) -> None:
     """Reading pauses at the window; the connection outlives it, and everything is stored in order afterwards."""
     add_kits(database, "K-1", *(f"K-{n}" for n in range(2, 6)))
-    urls = {"database_url": database, "mqtt_url": settings.mqtt_url.get_secret_value()}  # type: ignore[union-attr]
+    urls = urls_of(settings)
     with process("fleet", "ingest", log=tmp_path / "ingest.log", **urls) as ingest:
         await listening(database)
         with psycopg.connect(database) as holder:
@@ -198,7 +213,7 @@ async def test_a_small_window_pauses_reading_and_lets_everything_through(setting
 
 async def test_sigterm_under_load_drains_and_loses_nothing(settings: Settings, database: str, tmp_path: Path) -> None:
     add_kits(database, "K-1")
-    urls = {"database_url": database, "mqtt_url": settings.mqtt_url.get_secret_value()}  # type: ignore[union-attr]
+    urls = urls_of(settings)
     first = Process(["fleet", "ingest"], environment(**urls), tmp_path / "first.log")
     sent = 0
     enough = asyncio.Event()
@@ -233,7 +248,7 @@ async def test_sigterm_ends_it_also_while_the_database_is_blocked(
     settings: Settings, database: str, tmp_path: Path
 ) -> None:
     add_kits(database, "K-1")
-    urls = {"database_url": database, "mqtt_url": settings.mqtt_url.get_secret_value()}  # type: ignore[union-attr]
+    urls = urls_of(settings)
     ingest = Process(["fleet", "ingest"], environment(**urls), tmp_path / "ingest.log")
     try:
         await listening(database)
@@ -258,8 +273,7 @@ async def test_the_clock_stands_while_batches_cannot_be_committed(settings: Sett
         with psycopg.connect(database) as holder:
             holder.execute("LOCK TABLE listening IN EXCLUSIVE MODE")
             stood = value(database, reading)
-            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'UPDATE listening%%'"
-            await eventually(lambda: value(database, waits), what="a marker waits for its commit")
+            await eventually(lambda: waits_for_lock(database, "UPDATE listening"), what="a marker waits for its commit")
             started = asyncio.get_running_loop().time()
             await eventually(lambda: asyncio.get_running_loop().time() - started > 3)
             assert value(database, reading) == stood

@@ -16,7 +16,7 @@ from fleet.protocol.messages import Connection, ConnectionState, Heartbeat, Soft
 from fleet.protocol.topics import Kind
 from tests.make import START, at, heartbeat, incoming, payload
 from tests.settling import settling, stored
-from tests.support import add_kits, eventually, execute, rows, value
+from tests.support import add_kits, eventually, execute, rows, value, waits_for_lock, writer_pids
 
 pytestmark = pytest.mark.storage
 BEATS = "SELECT count(*) FROM heartbeats"
@@ -182,15 +182,13 @@ async def test_a_killed_backend_is_replaced_and_the_batch_stored_once(database: 
             with holder.transaction():
                 holder.execute("LOCK TABLE kit_latest IN ACCESS EXCLUSIVE MODE")
                 task = asyncio.create_task(it.settle([heartbeat("K", "b", 2, ts=START)]))
-                await eventually(lambda: _waiting(database), what="the batch waits at the lock")
-                kill = "SELECT count(pg_terminate_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND classid = 7310"
-                assert value(database, kill) == 1
+                await eventually(
+                    lambda: waits_for_lock(database, "UPDATE kit_latest"), what="the batch waits at the lock"
+                )
+                (pid,) = writer_pids(database)
+                execute(database, "SELECT pg_terminate_backend(%s)", pid)
             await asyncio.wait_for(task, 15)
     assert stored(database, "K") == [("heartbeat", "b", 1), ("heartbeat", "b", 2)]
-
-
-def _waiting(database: str) -> bool:
-    return bool(value(database, "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"))
 
 
 async def test_a_missing_partition_is_made_and_nothing_quarantined(database: str) -> None:
@@ -201,7 +199,9 @@ async def test_a_missing_partition_is_made_and_nothing_quarantined(database: str
             execute(database, f"DROP TABLE {name}")
     add_kits(database, "K")
     async with settling(database) as it:
-        await it.settle([heartbeat("K", "b", seq, ts=START - timedelta(days=seq), received_at=START) for seq in (0, 15, 30)])
+        await it.settle(
+            [heartbeat("K", "b", seq, ts=START - timedelta(days=seq), received_at=START) for seq in (0, 15, 30)]
+        )
     assert (value(database, BEATS), rows(database, QUARANTINE)) == (3, [])
 
 
@@ -230,9 +230,9 @@ async def test_a_repeat_is_stored_once_whatever_time_it_was_given(database: str,
         for batch in reversed(batches):
             await it.settle(batch)
     assert len(stored(database, "K")) == 1
-    assert rows(database, "SELECT time, clock_offset_s FROM heartbeats UNION SELECT time, clock_offset_s FROM reports") == [
-        (at(0), 5000.0)
-    ]
+    assert rows(
+        database, "SELECT time, clock_offset_s FROM heartbeats UNION SELECT time, clock_offset_s FROM reports"
+    ) == [(at(0), 5000.0)]
 
 
 async def test_a_message_of_an_older_boot_is_history_only(database: str) -> None:
@@ -247,7 +247,9 @@ async def test_a_message_of_an_older_boot_is_history_only(database: str) -> None
 
 def presence(state: str, seconds: float, received: float | None = None, *, retained: bool = False) -> Incoming:
     body = Connection(ConnectionState(state), at(seconds))
-    return incoming("K", Kind.CONNECTION, body, received_at=at(seconds if received is None else received), retained=retained)
+    return incoming(
+        "K", Kind.CONNECTION, body, received_at=at(seconds if received is None else received), retained=retained
+    )
 
 
 DAYS_40 = 40 * 86_400.0
@@ -264,7 +266,10 @@ DAYS_40 = 40 * 86_400.0
         ([presence("online", -DAYS_40, -DAYS_40), presence("offline", -DAYS_40, 0)], False),
         ([presence("online", -DAYS_40, -DAYS_40), presence("online", 0), presence("offline", -DAYS_40, 1)], True),
         ([presence("online", DAYS_40, 0), presence("offline", DAYS_40, 5)], False),
-        ([presence("online", DAYS_40, 0), presence("online", DAYS_40 + 50, 50), presence("offline", DAYS_40, 60)], True),
+        (
+            [presence("online", DAYS_40, 0), presence("online", DAYS_40 + 50, 50), presence("offline", DAYS_40, 60)],
+            True,
+        ),
         ([presence("online", DAYS_40, 0), presence("online", 50, 50)], True),
         ([presence("online", DAYS_40, 0), presence("online", 50, 50), presence("offline", 50, 60)], False),
         ([presence("offline", 0, 10)], False),

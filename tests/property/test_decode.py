@@ -21,8 +21,10 @@ TOPICS = Topics()
 KINDS = st.sampled_from(list(Kind))
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 TIMES = st.datetimes(
-    datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])
-)  # fmt: skip
+    datetime(1, 1, 2),  # noqa: DTZ001 - the strategy adds the zone
+    datetime(9999, 12, 30),  # noqa: DTZ001
+    timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))]),
+)
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -67,7 +69,9 @@ def test_a_round_trip_changes_nothing(kind: Kind, ts: datetime, boot: str, seq: 
     assert decode(kind, encode(message)) == message
 
 
-@given(st.text(max_size=120) | KINDS.map(lambda kind: f"fleet/v1/kits/K/{kind}"), st.binary(max_size=100), st.booleans())
+@given(
+    st.text(max_size=120) | KINDS.map(lambda kind: f"fleet/v1/kits/K/{kind}"), st.binary(max_size=100), st.booleans()
+)
 @example("fleet/v1/kits/K-1/heartbeat\ud800", b"", False)
 @example("\0", b"\xff", True)
 def test_every_message_becomes_a_report_or_a_refusal_that_can_be_stored(

@@ -1,4 +1,4 @@
-"""Whatever order messages come in, however often and however split: each is stored once, the latest state is the same."""
+"""However messages come, in whatever order, how often, how split: each is stored once, the latest state the same."""
 
 from __future__ import annotations
 

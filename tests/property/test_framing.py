@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import mqtt5
 import pytest
 from hypothesis import given, settings
@@ -26,7 +28,7 @@ PACKETS = PUBLISHES | st.sampled_from([mqtt5.PingRespPacket(), mqtt5.PubAckPacke
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """`data` cut at these places."""
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 @given(st.lists(PACKETS, min_size=1, max_size=8), st.lists(st.integers(0, 5000), max_size=12))
@@ -34,9 +36,9 @@ def test_any_cuts_give_the_same_packets(packets: list[mqtt5.Packet], cuts: list[
     stream = PacketStream()
     data = b"".join(packet.write() for packet in packets)
     received = [packet for piece in pieces(data, cuts) for packet in stream.feed(piece)]
-    assert [(type(packet), getattr(packet, "payload", None), getattr(packet, "topic", None)) for packet in received] == [
-        (type(packet), getattr(packet, "payload", None), getattr(packet, "topic", None)) for packet in packets
-    ]
+    assert [
+        (type(packet), getattr(packet, "payload", None), getattr(packet, "topic", None)) for packet in received
+    ] == [(type(packet), getattr(packet, "payload", None), getattr(packet, "topic", None)) for packet in packets]
 
 
 @given(st.lists(st.binary(max_size=60), max_size=5))

@@ -108,9 +108,13 @@ def test_whatever_outages_we_have_silence_is_found_in_the_end(
 
 
 def is_silent(
-    heard_s: float | None, from_s: float | None, allowance_s: float | None, interval_s: float | None, clock: ListeningClock
+    heard_s: float | None,
+    from_s: float | None,
+    allowance_s: float | None,
+    interval_s: float | None,
+    clock: ListeningClock,
 ) -> bool:
-    """Silence in plain words: heard once and watched, its time is over, and it was before our outage or the grace is."""
+    """Silence in plain words: heard and watched, its time is over, and was before our outage or so is the grace."""
     if heard_s is None or allowance_s is None or interval_s is None:
         return False
     deadline_s = max(heard_s, from_s or 0.0) + allowance_s

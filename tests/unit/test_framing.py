@@ -7,7 +7,6 @@ import pytest
 
 from fleet.protocol.framing import MalformedStreamError, PacketStream, UnreadablePublish
 
-
 # The codec reports a text that is no UTF-8 by a panic, which Python notes as an exception nobody handled.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from fleet.ingest.connection import Incoming
 from fleet.ingest.plan import Plan, identity, judge, sort_out
 from fleet.protocol.messages import Connection, ConnectionState, Reason
 from fleet.protocol.topics import Kind
@@ -13,7 +14,7 @@ from tests.make import at, heartbeat, incoming, payload, report
 KIT_ID = 7
 
 
-def known(**newest: object) -> dict[str, Mark]:
+def known() -> dict[str, Mark]:
     return {"K": Mark(KIT_ID, {})}
 
 
@@ -34,10 +35,10 @@ def test_the_first_of_its_kind_and_a_higher_seq_are_surely_new() -> None:
     ],
     ids=["repeat", "out of order", "another boot"],
 )
-def test_these_are_looked_up(later: object) -> None:
+def test_these_are_looked_up(later: Incoming) -> None:
     marks = known()
     sort_out([report(heartbeat("K", "b", 5, ts=at(5)))], marks)
-    plan = sort_out([report(later)], marks)  # type: ignore[arg-type]
+    plan = sort_out([report(later)], marks)
     assert plan.new == []
     assert len(plan.doubtful) == 1
 
@@ -97,7 +98,8 @@ def test_other_reports_are_folded_in_order(kind: Kind) -> None:
 
 def test_the_same_seq_of_another_kind_is_another_message() -> None:
     messages = [
-        report(incoming("K", kind, payload(kind, ts=at(0)), received_at=at(0))) for kind in (Kind.SOFTWARE, Kind.PAIRING)
+        report(incoming("K", kind, payload(kind, ts=at(0)), received_at=at(0)))
+        for kind in (Kind.SOFTWARE, Kind.PAIRING)
     ]
     assert len(sort_out(messages, known()).new) == 2
 
@@ -130,6 +132,6 @@ def test_a_reply_is_known_by_kit_and_command() -> None:
     ],
     ids=["heartbeat", "retained heartbeat", "reply", "online", "retained online", "will"],
 )
-def test_what_counts_as_heard(message: object, live: bool) -> None:
-    plan = sort_out([report(message)], known())  # type: ignore[arg-type]
+def test_what_counts_as_heard(message: Incoming, live: bool) -> None:
+    plan = sort_out([report(message)], known())
     assert plan.heard == ({KIT_ID: at(0)} if live else {})

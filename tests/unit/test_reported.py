@@ -56,7 +56,5 @@ def peripheral(serial: str = "S", **more: Any) -> dict[str, Any]:
         ([peripheral("A"), peripheral("B")], [peripheral("B"), peripheral("A")], []),
     ],
 )
-def test_pairing(
-    before: list[dict[str, Any]] | None, after: list[dict[str, Any]], changes: list[Change]
-) -> None:
+def test_pairing(before: list[dict[str, Any]] | None, after: list[dict[str, Any]], changes: list[Change]) -> None:
     assert list(pairing_changes(before, after)) == changes

@@ -1,0 +1,218 @@
+"""Importing kits: all or nothing, opening balances, updates; and the command line around it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import AsyncConnection
+
+from fleet.db.connect import connect
+from fleet.state.importing import export_kits, import_kits
+from fleet.state.kitfile import KitLine, read_kit_file, write_kit_file
+from tests.support import environment, execute, rows, value
+
+Connection = AsyncConnection[Any]
+
+
+@pytest.fixture
+async def connection(database: str) -> AsyncIterator[Connection]:
+    """A connection to this test's database."""
+    opened = await connect(database, role="test", statement_timeout_s=None)
+    yield opened
+    await opened.close()
+
+
+async def test_kits_enter_as_opening_balances(connection: Connection, database: str) -> None:
+    execute(database, "UPDATE listening SET clock_s = 77")
+    report = await import_kits(
+        connection,
+        [
+            KitLine("K-1", state="installed", expected_interval_s=7200, organisation="Aalborg Kommune"),
+            KitLine("K-2", organisation="aalborg-kommune", wanted_components={"app": "2"}),
+        ],
+        actor="test",
+    )
+    assert (report.done, report.created, report.organisations_created) == (True, 2, ("aalborg-kommune",))
+    assert rows(database, "SELECT kit, state, expected_interval_s FROM kits ORDER BY kit") == [
+        ("K-1", "installed", 7200),
+        ("K-2", "in_stock", 300),
+    ]
+    assert rows(
+        database, "SELECT watch_allowance_s, watch_interval_s, watch_from_clock_s FROM kit_latest ORDER BY kit_id"
+    ) == [(10800, 7200, 77), (None, None, None)]
+    assert rows(database, "SELECT what, before, actor FROM kit_events") == [("opening", None, "test")] * 2
+    assert rows(database, "SELECT type, body FROM events") == [("kits.imported", {"created": 2, "updated": 0})]
+    assert rows(database, "SELECT slug, name FROM organisations") == [("aalborg-kommune", "Aalborg Kommune")]
+
+
+async def test_nothing_enters_when_any_line_is_bad(connection: Connection, database: str) -> None:
+    await import_kits(connection, [KitLine("K-1")], actor="test")
+    lines = [KitLine("K-1"), KitLine("K-2"), KitLine("K 3"), KitLine("K-2"), KitLine("K-5", tolerance=0.5)]
+    report = await import_kits(connection, lines, actor="test")
+    # What the file itself gets wrong is told first; what the books say against it needs a good file.
+    assert not report.done
+    assert {bad.line for bad in report.bad} == {3, 4, 5}
+    report = await import_kits(connection, lines[:2], actor="test")
+    assert [(bad.line, bad.reason) for bad in report.bad] == [(1, "kit: exists already")]
+    assert value(database, "SELECT count(*) FROM kits") == 1
+
+
+async def test_with_skip_bad_the_good_lines_enter(connection: Connection, database: str) -> None:
+    await import_kits(connection, [KitLine("K-1", label="kept")], actor="test")
+    lines = [KitLine("K-1", label="other"), KitLine("K-2"), KitLine("K 3"), KitLine("K-2")]
+    report = await import_kits(connection, lines, actor="test", skip_bad=True)
+    assert (report.done, report.created, [bad.line for bad in report.bad]) == (True, 1, [1, 3, 4])
+    assert rows(database, "SELECT kit, label FROM kits ORDER BY kit") == [("K-1", "kept"), ("K-2", "")]
+
+
+async def test_an_update_changes_what_the_file_says_and_no_more(connection: Connection, database: str) -> None:
+    execute(database, "UPDATE listening SET clock_s = 10")
+    start = KitLine("K-1", label="one", state="installed", wanted_components={"app": "1"})
+    await import_kits(connection, [start, KitLine("K-2", state="installed")], actor="test")
+    execute(database, "UPDATE listening SET clock_s = 20")
+    lines = [
+        KitLine("K-1", label="two"),
+        KitLine("K-1", expected_interval_s=60),
+        KitLine("K-2", state="lost"),
+        KitLine("K-3", state="installed"),
+    ]
+    report = await import_kits(connection, lines, actor="test", update=True)
+    assert (report.created, report.updated, report.unchanged) == (1, 2, 0)
+    assert rows(database, "SELECT kit, label, state, revision, wanted_components FROM kits ORDER BY kit") == [
+        ("K-1", "two", "installed", 2, {"app": "1"}),
+        ("K-2", "", "lost", 2, {}),
+        ("K-3", "", "installed", 1, {}),
+    ]
+    assert rows(
+        database, "SELECT watch_allowance_s, watch_interval_s, watch_from_clock_s FROM kit_latest ORDER BY kit_id"
+    ) == [(180, 60, 10), (None, None, None), (900, 300, 20)]
+    logged = rows(
+        database, "SELECT kit_id, what, after ->> 'state' FROM kit_events WHERE before IS NOT NULL ORDER BY 1"
+    )
+    assert logged == [(1, "edit", "installed"), (2, "opening", "lost")]
+    assert rows(database, "SELECT kit_id FROM evaluation_queue ORDER BY 1") == [(1,), (2,)]
+
+
+async def test_a_second_import_of_the_same_leaves_no_trace(connection: Connection, database: str) -> None:
+    lines = [KitLine(f"K-{number}", state="installed", organisation="nord") for number in range(5)]
+    await import_kits(connection, lines, actor="test", update=True)
+    before = value(database, "SELECT count(*) FROM kit_events")
+    report = await import_kits(connection, lines, actor="test", update=True)
+    assert (report.created, report.updated, report.unchanged) == (0, 0, 5)
+    assert value(database, "SELECT count(*) FROM kit_events") == before
+    assert value(database, "SELECT count(*) FROM events") == 1
+
+
+async def test_export_and_import_are_each_others_inverse(connection: Connection) -> None:
+    lines = [
+        KitLine("K-1", 'Æble; "x"', "installed", "Nord", "copd", 600, 1.5, {"app": "1", "os": "14"}),
+        KitLine("K-2"),
+    ]
+    await import_kits(connection, lines, actor="test")
+    content = "".join(write_kit_file([row async for row in export_kits(connection)])).encode()
+    report = await import_kits(connection, read_kit_file(content), actor="test", update=True)
+    assert (report.updated, report.unchanged, report.bad) == (0, 2, ())
+
+
+async def test_an_import_waits_for_an_edit_that_is_on(connection: Connection, database: str) -> None:
+    await import_kits(connection, [KitLine("K-1")], actor="test")
+    with psycopg.connect(database) as other:
+        other.execute("UPDATE kits SET label = 'x' WHERE kit = 'K-1'")
+        await connection.execute("SET lock_timeout = '200ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            await import_kits(connection, [KitLine("K-2")], actor="test")
+    assert value(database, "SELECT count(*) FROM kits") == 1
+
+
+def fleet(database: str, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the command line."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fleet", *arguments],
+        env=environment(database_url=database),
+        input=stdin,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def test_the_command_line_imports_and_exports(database: str, tmp_path: Path) -> None:
+    file = tmp_path / "kits.csv"
+    file.write_text("kit;state\nK-1;installed\nK-2;\n")
+    done = fleet(database, "kits", "import", str(file))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "2 kits entered, 0 changed, 0 as they were, 0 lines left out\n"
+
+    again = fleet(database, "kits", "import", str(file))
+    assert again.returncode == 1
+    assert again.stderr.splitlines() == [
+        "line 2 (K-1): kit: exists already",
+        "line 3 (K-2): kit: exists already",
+        "fleet: nothing was imported: 2 bad lines (--skip-bad imports the others)",
+    ]
+    as_json = fleet(database, "kits", "import", "-", "--update", "--json", stdin=b"kit,label\nK-1,x\nK-3,\n")
+    report = json.loads(as_json.stdout)
+    assert (report["created"], report["updated"], report["done"]) == (1, 1, True)
+
+    out = tmp_path / "out.csv"
+    assert fleet(database, "kits", "export", str(out)).returncode == 0
+    printed = fleet(database, "kits", "export").stdout
+    assert printed == out.read_text()
+    assert printed.splitlines()[1] == "K-1,x,installed,,,300,,"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kits.csv", "out.csv"]
+
+
+def test_wrong_use_is_one_clear_line(database: str, empty_database: str, tmp_path: Path) -> None:
+    file = tmp_path / "kits.csv"
+    file.write_text("kit,colour\nK-1,red\n")
+    for dsn, arguments, code, said in (
+        (database, ("kits", "import", str(file)), 2, "unknown column 'colour'"),
+        (database, ("kits", "import", str(tmp_path / "none.csv")), 2, "No such file"),
+        (database, ("kits", "export", str(tmp_path / "no" / "folder.csv")), 2, "No such file"),
+        (database, ("token", "revoke", "99"), 1, "no token named '99'"),
+        (database, ("token", "create", "--name", " ", "--role", "admin"), 2, "name"),
+        (empty_database, ("token", "list"), 1, "fleet migrate"),
+        ("postgresql://x@127.0.0.1:1/x", ("token", "list"), 1, "database"),
+    ):
+        done = fleet(dsn, *arguments)
+        assert done.returncode == code, (arguments, done)
+        assert said in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_tokens_on_the_command_line(database: str) -> None:
+    plain = fleet(database, "token", "create", "--name", "Scripts", "--role", "support")
+    assert plain.stdout.startswith("flt_")
+    assert len(plain.stdout.split()) == 1
+    made = json.loads(
+        fleet(database, "token", "create", "--name", "CI", "--role", "admin", "--expires-days", "2", "--json").stdout
+    )
+    assert made["token"].endswith(made["hint"])
+    listed = fleet(database, "token", "list").stdout
+    assert "Scripts" in listed
+    assert made["token"] not in listed
+    assert fleet(database, "token", "revoke", str(made["id"])).returncode == 0
+    states = {
+        token["name"]: token["revoked_at"]
+        for token in json.loads(fleet(database, "token", "list", "--json").stdout)["items"]
+    }
+    assert states["Scripts"] is None
+    assert states["CI"]
+
+
+async def test_many_kits_take_seconds(connection: Connection, database: str) -> None:
+    """A loose bound against row-by-row work: 20,000 kits one by one would take far longer."""
+    lines = [KitLine(f"K-{number:06d}", state="installed") for number in range(20_000)]
+    started = time.monotonic()
+    await import_kits(connection, lines, actor="test")
+    assert time.monotonic() - started < 30
+    assert value(database, "SELECT count(*) FROM kit_latest") == 20_000

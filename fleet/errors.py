@@ -43,6 +43,8 @@ class InvalidError(FleetError):
     Maps to HTTP 422.
     """
 
+    exit_code = ExitCode.WRONG_USE
+
     def __init__(self, field: str, detail: str) -> None:
         super().__init__(f"{field}: {detail}")
         self.field = field

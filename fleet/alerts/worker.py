@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
-import signal
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
@@ -27,6 +25,7 @@ from fleet.db.connect import connect, first_line
 from fleet.db.migrate import is_current
 from fleet.errors import UnavailableError
 from fleet.log import get_logger
+from fleet.rolemain import serve_until_signal
 
 __all__ = ["TickResult", "Worker", "run", "tick"]
 
@@ -209,19 +208,7 @@ def _tell(result: TickResult) -> None:
         )
 
 
-async def serve(settings: Settings) -> None:
-    """Run one worker until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_, stop.set)
-    port = metrics.serve_metrics(settings.metrics_port, settings.metrics_host)
-    log.info("worker up", metrics_port=port, pid=os.getpid())
-    await Worker(settings, stop).run()
-    log.info("worker stopped")
-
-
 def run(settings: Settings) -> None:
-    """Entry of `fleet worker`."""
+    """Entry of `fleet worker`: until SIGTERM or SIGINT."""
     settings.dsn()
-    asyncio.run(serve(settings))
+    asyncio.run(serve_until_signal("worker", settings, lambda stop: Worker(settings, stop).run()))

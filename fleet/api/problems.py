@@ -106,6 +106,9 @@ _HTTP_SLUGS = {
 
 def _from_http(error: HTTPException) -> ProblemError:
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:
+        # The framework's word for a body that it cannot read at all.
+        return invalid("body", str(error.detail))
     slug = _HTTP_SLUGS.get(status, "refused")
     return ProblemError(status, slug, str(error.detail), headers=error.headers)
 

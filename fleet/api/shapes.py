@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from fleet.api.problems import invalid
 from fleet.protocol.topics import KIT_ID
@@ -19,6 +19,7 @@ from fleet.state.texts import bad_text
 PREFIX = "/api/v1"
 MAX_LIMIT = 500
 MAX_ID = 2**63 - 1
+FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 T = TypeVar("T")
 
@@ -69,6 +70,13 @@ def _storable(text: str) -> str:
     return text
 
 
+def _within_reason(moment: datetime) -> datetime:
+    # Arithmetic and time zones need some room at both ends of the calendar.
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise ValueError(f"the year must be {FIRST_YEAR} to {LAST_YEAR}")
+    return moment
+
+
 Word = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
 """A text to look for."""
 Line = Annotated[str, AfterValidator(_storable)]
@@ -77,7 +85,7 @@ KitId = Annotated[str, Field(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"
 Number = Annotated[int, Field(ge=1, le=MAX_ID)]
 KitPath = Annotated[str, Path(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"])]
 NumberPath = Annotated[int, Path(ge=1, le=MAX_ID)]
-Moment = Annotated[AwareDatetime, PlainSerializer(lambda value: value.isoformat().replace("+00:00", "Z"))]
+Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
 """RFC 3339 with an offset."""
 
 
@@ -116,9 +124,12 @@ def _typed(value: Any, type_: type[Any]) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("no offset")
-        return moment
-    if type(value) is not type_ or (isinstance(value, str) and "\x00" in value):
+        return _within_reason(moment)
+    if type(value) is not type_:
         raise ValueError("another type")
+    if isinstance(value, str):
+        value.encode()  # refuses half of a pair of surrogates
+        return _no_nul(value)
     if isinstance(value, int) and not 0 <= value <= MAX_ID:
         raise ValueError("out of range")
     return value

@@ -28,6 +28,7 @@ def conninfo(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> 
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
+        "tcp_user_timeout": 30_000,  # ms; a vanished host would be waited for a quarter of an hour
     }
     return make_conninfo(**{**defaults, **given, "options": " ".join(filter(None, options))})
 

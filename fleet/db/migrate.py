@@ -24,7 +24,7 @@ def migrate(dsn: str) -> tuple[str | None, str]:
     from alembic import command  # noqa: PLC0415 - half a second of imports that only this command needs
 
     try:
-        with psycopg.connect(conninfo(dsn, role="migrate", statement_timeout_s=None)) as connection:
+        with psycopg.connect(conninfo(dsn, role="migrate", statement_timeout_s=None), autocommit=True) as connection:
             if connection.info.server_version < OLDEST_SERVER:
                 raise FleetError(f"PostgreSQL 16 or later is needed, this is {connection.info.server_version // 10000}")
             before = _current(connection)

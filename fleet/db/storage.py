@@ -111,10 +111,11 @@ def ensure_partitions(
 def drop_history(connection: Connection[Any], before: date) -> list[str]:
     """Drop what is older than `before` as whole days; returns what was dropped."""
     with connection.cursor(row_factory=scalar_row) as cursor:
-        hyper = cursor.execute("SELECT to_regproc('drop_chunks') IS NOT NULL").fetchone()
         dropped: list[str] = []
         for table in HISTORY_TABLES:
-            if hyper:
+            # The table itself tells: one made before the extension came is partitioned still.
+            relation = "SELECT relkind::text FROM pg_class WHERE oid = %s::text::regclass"
+            if cursor.execute(relation, (table,)).fetchone() != "p":
                 dropped += cursor.execute(
                     "SELECT drop_chunks(%s::text::regclass, older_than => %s::timestamptz)",
                     (table, datetime(before.year, before.month, before.day, tzinfo=UTC)),

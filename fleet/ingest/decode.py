@@ -51,7 +51,7 @@ class Decoder:
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
-        self._known: dict[str, DeviceTopic | Downlink | None] = {}
+        self._known: dict[str, DeviceTopic | Downlink] = {}
 
     def decode(self, message: Incoming) -> Report | Refusal | None:
         """Decode one message; None for what the server itself sends to tablets."""
@@ -71,7 +71,9 @@ class Decoder:
         except KeyError:
             if len(self._known) >= KNOWN_TOPICS:
                 self._known.clear()
-            parsed = self._known[topic] = self._topics.parse(topic)
+            parsed = self._topics.parse(topic)
+            if parsed is not None:  # a wrong topic may be 64 KiB long and never come again
+                self._known[topic] = parsed
             return parsed
 
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import random
-import signal
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 
@@ -23,6 +22,7 @@ from fleet.ingest.settle import Settler
 from fleet.ingest.store import NotLeaderError, Writer
 from fleet.log import get_logger
 from fleet.protocol.topics import Topics
+from fleet.rolemain import serve_until_signal
 
 log = get_logger(__name__)
 
@@ -196,25 +196,14 @@ class Ingest:
             await asyncio.wait_for(self._stop.wait(), seconds)
 
 
-async def serve(settings: Settings) -> None:
-    """Run one ingest until SIGTERM or SIGINT."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for signal_ in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(signal_, stop.set)
-    port = metrics.serve_metrics(settings.metrics_port, settings.metrics_host)
-    log.info("ingest up", metrics_port=port, pid=os.getpid())
-    await Ingest(settings, stop).run()
-    log.info("ingest stopped")
-
-
 def run(settings: Settings) -> None:
-    """Entry of `fleet ingest`."""
+    """Entry of `fleet ingest`: until SIGTERM or SIGINT."""
     settings.dsn()
     settings.endpoint()
+    main = serve_until_signal("ingest", settings, lambda stop: Ingest(settings, stop).run())
     try:
         import uvloop  # noqa: PLC0415 - not on every platform
     except ImportError:
-        asyncio.run(serve(settings))
+        asyncio.run(main)
     else:
-        uvloop.run(serve(settings))
+        uvloop.run(main)

@@ -56,8 +56,8 @@ async def test_a_token_is_made_shown_once_used_and_revoked(database: str) -> Non
 
 async def test_a_repeated_creation_does_not_show_the_secret_again(database: str) -> None:
     async with api(database) as client:
-        request = {"json": {"name": "x", "role": "support"}, "headers": {"Idempotency-Key": "k"}}
-        first, again = [(await client.post(TOKENS, **request)).json() for _ in range(2)]  # type: ignore[arg-type]
+        body, headers = {"name": "x", "role": "support"}, {"Idempotency-Key": "k"}
+        first, again = [(await client.post(TOKENS, json=body, headers=headers)).json() for _ in range(2)]
     assert first.pop("token")
     assert again.pop("token") is None
     assert first == again

@@ -101,6 +101,21 @@ async def test_a_role_that_fails_later_ends_everything_with_one_line(tmp_path: P
         assert "\n" not in str(reason)
 
 
+async def test_a_role_that_lives_and_does_not_serve_is_started_again(tmp_path: Path) -> None:
+    serving = tmp_path / "serving"
+    serving.touch()
+    async with watched(tmp_path) as made:
+        made.supervisor.health_every_s = 0.05
+        command = Command(WAITS, folder=tmp_path)
+        await made.supervisor.start(Role("one", lambda: command, healthy=serving.exists))
+        pid = made.supervisor.pids["one"]
+        serving.unlink()
+        await eventually(lambda: not is_alive(pid))
+        serving.touch()
+        await eventually(lambda: made.supervisor.pids.get("one", pid) != pid)
+    assert made.said[0] == "one lives and does not serve: killing it"
+
+
 async def test_roles_are_stopped_in_the_reverse_order_of_their_start(tmp_path: Path) -> None:
     async with watched(tmp_path) as made:
         for name in ("first", "second"):
@@ -108,6 +123,17 @@ async def test_roles_are_stopped_in_the_reverse_order_of_their_start(tmp_path: P
             await made.supervisor.start(role(name, "sh", "-c", script, folder=tmp_path))
             await eventually((tmp_path / name).exists)
     assert (tmp_path / "order").read_text().split() == ["second", "first"]
+
+
+async def test_what_an_ended_role_left_behind_is_ended_too(tmp_path: Path) -> None:
+    async with watched(tmp_path) as made:
+        script = f"sleep 600 & echo $! > {tmp_path}/left.part; mv {tmp_path}/left.part {tmp_path}/left; wait"
+        await made.supervisor.start(role("one", "sh", "-c", script, folder=tmp_path))
+        await eventually((tmp_path / "left").exists)
+        left = int((tmp_path / "left").read_text())
+        assert is_alive(left)
+        os.kill(made.supervisor.pids["one"], signal.SIGKILL)
+        await eventually(lambda: not is_alive(left))
 
 
 async def test_a_role_that_does_not_listen_is_killed_at_its_deadline(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.settling import Settling, settling, stored
 from tests.support import add_kits, rows
 
 pytestmark = pytest.mark.storage
-ON_ONE_DATABASE = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_DATABASE = settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _kits = count(1)
 
 

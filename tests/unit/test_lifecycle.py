@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,7 +46,7 @@ def test_no_sequence_of_steps_leaves_the_table(wanted: list[KitState]) -> None:
 def test_the_ordinary_life_is_possible_and_begins_again() -> None:
     life = "ordered in_stock preparing ready dispatched installed paused installed faulty retrieved cleaning preparing"
     states = [KitState(name) for name in life.split()]
-    for source, target in zip(states, states[1:], strict=False):
+    for source, target in pairwise(states):
         assert isinstance(transition(source, target), Step), (source, target)
 
 

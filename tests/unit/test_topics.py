@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
+from fleet.ingest.connection import Incoming
+from fleet.ingest.decode import Decoder, Refusal
 from fleet.protocol.topics import DeviceTopic, Downlink, Kind, Topics
+from tests.make import START
 
 TOPICS = Topics()
 
@@ -62,6 +67,18 @@ def test_our_topics_are_read(topic: str, read: DeviceTopic | Downlink) -> None:
 )
 def test_every_other_topic_is_not_ours(topic: str) -> None:
     assert TOPICS.parse(topic) is None
+
+
+def test_wrong_topics_are_not_remembered() -> None:
+    decoder = Decoder(TOPICS)
+    tracemalloc.start()
+    try:
+        for number in range(200):
+            topic = f"fleet/v1/{number}/{'x' * 50_000}"
+            assert isinstance(decoder.decode(Incoming(topic, b"", False, START, 1)), Refusal)
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_another_root_moves_every_topic() -> None:

@@ -164,7 +164,9 @@ def _postgres_role(server: PostgresServer) -> Role:
 
 
 def _broker_role(server: BrokerServer) -> Role:
-    return Role("broker", server.command, lambda alive: server.wait_ready(60, alive))
+    # rumqttd's parts can break down one by one while its process lives on.
+    healthy = server.is_ready if server.kind is BrokerKind.RUMQTTD else None
+    return Role("broker", server.command, lambda alive: server.wait_ready(60, alive), healthy=healthy)
 
 
 def _answering(url: str) -> Ready:

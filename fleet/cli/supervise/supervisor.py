@@ -17,6 +17,7 @@ from fleet.embedded.process import Command, kill_group, spawn
 from fleet.errors import UnavailableError
 
 _HURRIED_S = 2.0
+_MOST_MISSES = 3
 
 Alive = Callable[[], bool]
 Ready = Callable[[Alive], Awaitable[None]]
@@ -30,13 +31,15 @@ async def _at_once(alive: Alive) -> None:
 class Role:
     """One process: `command` is asked before every start, `ready` returns when it serves.
 
-    Both raise UnavailableError when that cannot be.
+    Both raise UnavailableError when that cannot be. A role that is not `healthy` for a while although its
+    process lives is killed, and so started again.
     """
 
     name: str
     command: Callable[[], Command]
     ready: Ready = _at_once
     ready_within_s: float = 60.0
+    healthy: Callable[[], bool] | None = None
 
 
 @dataclass(slots=True)
@@ -57,6 +60,7 @@ class Supervisor:
     say: Callable[[str], None]
     guardian: Guardian = field(default_factory=Guardian)
     hurry: asyncio.Event = field(default_factory=asyncio.Event)
+    health_every_s: float = 5.0
     _running: dict[str, _Running] = field(default_factory=dict)
     _given_up: asyncio.Event = field(default_factory=asyncio.Event)
     _reason: UnavailableError | None = None
@@ -128,13 +132,17 @@ class Supervisor:
         running.process = process
         self.guardian.watch(process.pid)
         self.on_pids(self.pids)
-        readiness = asyncio.create_task(self._await_ready(running, process))
+        beside = {
+            asyncio.create_task(self._await_ready(running, process)),
+            asyncio.create_task(self._watch_health(running, process)),
+        }
         try:
             code = await process.wait()
         finally:
-            readiness.cancel()
-            await asyncio.wait({readiness})
-        self.guardian.forget(process.pid)
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+        self._sweep(process.pid)
         return Ending(code, time.monotonic() - begun)
 
     async def _await_ready(self, running: _Running, process: asyncio.subprocess.Process) -> None:
@@ -147,6 +155,15 @@ class Supervisor:
             return
         if not running.first_ready.done():
             running.first_ready.set_result(None)
+
+    async def _watch_health(self, running: _Running, process: asyncio.subprocess.Process) -> None:
+        healthy, misses = running.role.healthy, 0
+        while healthy is not None:
+            await asyncio.sleep(self.health_every_s)
+            misses = 0 if await asyncio.to_thread(healthy) else misses + 1
+            if misses == _MOST_MISSES:
+                self.say(f"{running.role.name} lives and does not serve: killing it")
+                kill_group(process.pid)
 
     def _note(self, role: str, text: str) -> None:
         with self.logs.open(role) as log:
@@ -171,9 +188,14 @@ class Supervisor:
             if await self._ends_within(process, deadline_s):
                 break
         else:
-            kill_group(process.pid)
+            process.kill()
             await process.wait()
-        self.guardian.forget(process.pid)
+        self._sweep(process.pid)
+
+    def _sweep(self, pid: int) -> None:
+        """End what an ended process left behind in its group."""
+        kill_group(pid)
+        self.guardian.forget(pid)
 
     async def _ends_within(self, process: asyncio.subprocess.Process, deadline_s: float) -> bool:
         """Whether the process ends in time; somebody in a hurry shortens the time."""

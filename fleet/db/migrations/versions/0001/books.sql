@@ -70,7 +70,8 @@ CREATE TABLE kit_latest (
     online boolean,
     boot text,
     network text,
-    operator text
+    operator text,
+    CHECK (watch_allowance_s IS NULL OR watch_interval_s IS NOT NULL)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.1, autovacuum_analyze_scale_factor = 0.2);
 COMMENT ON COLUMN kit_latest.heard_clock_s IS 'Value of the listening clock when the kit was last heard.';
 COMMENT ON COLUMN kit_latest.connection_ts IS 'The ts, as sent, of the newest connection message; tells whose will an offline is.';

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from types import FrameType
 
@@ -29,8 +30,11 @@ class Server(uvicorn.Server):
         self._app = app
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Called by uvicorn on SIGTERM and SIGINT."""
-        super().handle_exit(sig, frame)
+        """Called on SIGTERM and SIGINT; a second SIGINT does not wait.
+
+        Unlike uvicorn's own this keeps no list of signals to raise again: having ended well is exit code 0.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
         self.end()
 
     def end(self) -> None:

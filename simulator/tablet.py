@@ -317,14 +317,15 @@ class Tablet:
             self._now_and_then(start_s, self._scenario.peripherals.contacts_per_day, self._contact)
 
     def _now_and_then(self, from_s: float, per_day: float, action: Action) -> None:
-        if not per_day:
+        per_second = per_day / DAY_S
+        if not per_second:  # also what is too rare for a float
             return
 
         def again(at_s: float) -> None:
             action(at_s)
             self._now_and_then(at_s, per_day, action)
 
-        self.later(from_s + self.rng.expovariate(per_day / DAY_S), again)
+        self.later(from_s + self.rng.expovariate(per_second), again)
 
     def restart(self, at_s: float, down_s: float = 2.0) -> None:
         """Off and on again; nothing when it is off already."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from fleet.api import desk, idempotency
+from fleet.alerts import desk
+from fleet.api import idempotency
 from fleet.api.auth import AcknowledgeAlerts, Call, ReadAlerts, ReadRequests, WriteRequests
 from fleet.api.etags import IfMatch, etag, seen_tags, stale
 from fleet.api.problems import ProblemError, documented

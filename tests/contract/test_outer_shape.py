@@ -294,7 +294,7 @@ def test_tablets_may_write_exactly_what_the_protocol_has() -> None:
     assert read == {topics.desired("%c"), topics.command("%c", "+")}
 
 
-@pytest.mark.tools("mosquitto", "mosquitto_passwd")
+@pytest.mark.tools
 def test_mosquitto_takes_its_configuration(tool: Callable[[str], str], tmp_path: Path) -> None:
     """The files as they are, with only the places changed that a container has and this machine has not."""
     port = free_port()
@@ -340,7 +340,7 @@ def connack(port: int, client: bytes, user: bytes, password: bytes) -> int:
         return answer[3]
 
 
-@pytest.mark.tools("promtool")
+@pytest.mark.tools
 @pytest.mark.parametrize(
     "arguments",
     [

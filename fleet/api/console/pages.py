@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from fleet.access import tokens
 from fleet.access.roles import Permission
 from fleet.access.tokens import Refusal
-from fleet.api import cases, desk, kits
+from fleet.alerts import desk
+from fleet.api import cases, kits
 from fleet.api.auth import CONNECTION_WAIT_S, AcknowledgeAlerts, Call, ReadKits, check_csrf, pool_of
 from fleet.api.cases import AlertQuery, IncidentQuery, RequestQuery
 from fleet.api.console.rendering import (

@@ -15,7 +15,7 @@ from fleet.errors import ConflictError, NotFoundError
 
 Connection = AsyncConnection[Any]
 
-_SQL = load_queries("fleet.api", "desk.sql")
+_SQL = load_queries("fleet.alerts", "desk.sql")
 
 REQUEST_STEPS: Mapping[str, tuple[str, ...]] = {
     "open": ("in_progress", "waiting", "resolved"),

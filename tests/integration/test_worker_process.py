@@ -162,6 +162,8 @@ async def test_metrics_tell_and_sigterm_ends_it_cleanly(database: str, tmp_path:
         break_kits(database)
         await eventually(lambda: all_found(database), 20)
         await eventually(lambda: 'fleet_alerts_active{rule="silent"} 12.0' in shown(running), 20)
+        # The gauges are read every few seconds, in the midst of a tick as well.
+        await eventually(lambda: "fleet_evaluation_queue_entries 0.0" in shown(running), 20)
         text = shown(running)
         for line in (
             "fleet_worker_leader 1.0",

@@ -121,7 +121,9 @@ class Connection(asyncio.Protocol):
             if not self._inbox:
                 raise ConnectionLostError(self.lost.result())
         if len(self._inbox) < max_messages:
-            await asyncio.sleep(max_age_s)
+            # What waited while the batch before was stored is old enough already.
+            age_s = (datetime.now(UTC) - self._inbox[0].received_at).total_seconds()
+            await asyncio.sleep(min(max(max_age_s - age_s, 0), max_age_s))
         batch = self._inbox[:max_messages]
         del self._inbox[:max_messages]
         return batch

@@ -66,7 +66,7 @@ class Settler:
                 reports.append(decoded)
             elif decoded is not None:
                 refusals.append(decoded)
-        received = Counter(report.kind.value for report in reports) + Counter(refusal.kind for refusal in refusals)
+        received = Counter(str(report.kind) for report in reports) + Counter(refusal.kind for refusal in refusals)
         for kind, count in received.items():
             metrics.RECEIVED.labels(kind).inc(count)
         return reports, refusals

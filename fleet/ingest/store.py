@@ -63,6 +63,7 @@ class Writer:
             row = await cursor.fetchone()
             if not row or not row[0]:
                 raise NotLeaderError
+            await connection.execute(QUERIES["plan_by_index"])
             await latest.prepare(connection)
         except BaseException:
             await connection.close()
@@ -154,9 +155,6 @@ async def _find_stored(
     others = [(kit_id, report) for kit_id, report in doubtful if report.kind is not Kind.HEARTBEAT]
     found: set[Identity] = set()
     tops: dict[Run, int] = {}
-    # Each look-up is a handful of index probes; a hash join would read whole partitions instead.
-    await connection.execute(b"SET LOCAL enable_hashjoin = off")
-    await connection.execute(b"SET LOCAL enable_seqscan = off")
     if heartbeats:
         # Nearly every repeat is found at its own time, in one partition.
         times = [report.payload.ts for _, report in heartbeats]
@@ -166,8 +164,6 @@ async def _find_stored(
         found |= await _at_any_time(connection, "find_heartbeats", rest, tops)
     tops |= await _tops(connection, "find_report_tops", others)
     found |= await _at_any_time(connection, "find_reports", others, tops)
-    await connection.execute(b"SET LOCAL enable_hashjoin = on")
-    await connection.execute(b"SET LOCAL enable_seqscan = on")
     return found, tops
 
 

@@ -43,3 +43,9 @@ VALUES (%(received_at)s, %(topic)s, %(reason)s, %(detail)s, %(size_bytes)s, %(pa
 
 -- name: try_lock
 SELECT pg_try_advisory_lock(%(class)s, %(slot)s)
+
+-- name: plan_by_index
+-- A batch touches a few rows of large tables, and nothing is known of the stage when its statements are planned:
+-- a hash join would read every kit, or whole partitions, once per batch.
+SELECT set_config('enable_hashjoin', 'off', false), set_config('enable_mergejoin', 'off', false),
+       set_config('enable_seqscan', 'off', false), set_config('jit', 'off', false)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, TypeAlias
 
@@ -201,23 +201,26 @@ def decode(kind: Kind, payload: bytes) -> Payload | Rejection:
     except (ValueError, RecursionError, OverflowError) as error:
         reason = next(reason for type_, reason in _REASONS if isinstance(error, type_))
         return Rejection(reason, str(error)[:300])
-    return _unstorable(message, payload) or message
+    if type(message) is not Reply and b"\\u0000" not in payload:
+        return message
+    return _unstorable(message) or message
 
 
 def _parse(kind: Kind, payload: bytes) -> Payload:
     if not payload.isascii():
         payload.decode()  # fields that are passed over are not looked at by the decoder
     message = _DECODERS[kind].decode(payload)
-    message.ts.astimezone(UTC)  # years at the edge of the calendar overflow
+    if not MINYEAR < message.ts.year < MAXYEAR:
+        message.ts.astimezone(UTC)  # overflows at the edge of the calendar
     return message
 
 
-def _unstorable(message: Payload, payload: bytes) -> Rejection | None:
+def _unstorable(message: Payload) -> Rejection | None:
     """What is well-formed and still cannot be kept."""
     if isinstance(message, Reply) and _deeper_than(MAX_DEPTH, message.result):
         return Rejection(Reason.TOO_DEEP, f"$.result: more than {MAX_DEPTH} levels")
     # PostgreSQL text cannot hold NUL; it can only come as an escape, JSON forbids it raw.
-    if b"\\u0000" in payload and _NUL.search(_ENCODER.encode(message)):
+    if _NUL.search(_ENCODER.encode(message)):
         return Rejection(Reason.NUL_BYTE, "a text holds \\u0000")
     return None
 

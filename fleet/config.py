@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
             raise ValueError("must start with postgresql://")
+        if value is not None and not _is_conninfo(value.get_secret_value()):
+            # The client's own words would show a part of the password.
+            raise ValueError("cannot be read as an address; write % and other signs in a password as %25 and so on")
         return value
 
     @model_validator(mode="after")
@@ -130,6 +133,17 @@ class Settings(BaseSettings):
             cert_file=self.mqtt_cert_file,
             key_file=self.mqtt_key_file,
         )
+
+
+def _is_conninfo(dsn: str) -> bool:
+    from psycopg import ProgrammingError  # noqa: PLC0415 - only where there is an address to look at
+    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415
+
+    try:
+        conninfo_to_dict(dsn)
+    except ProgrammingError:
+        return False
+    return True
 
 
 def load_settings(config: Path | None = None, *, env_file: Path | None = Path(".env")) -> Settings:

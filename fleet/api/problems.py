@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from psycopg_pool import PoolClosed, PoolTimeout
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError, UnavailableError
 
@@ -175,8 +176,17 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(expected, _handle)
 
 
-async def _handle(_: Request, error: Exception) -> Response:
-    return answer(to_problem(error))
+async def _handle(request: Request, error: Exception) -> Response:
+    problem = to_problem(error)
+    if problem.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        problem.headers = {**problem.headers, "Allow": ", ".join(_methods(request))}
+    return answer(problem)
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method of a path; the framework itself tells only those of the first route that fits."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -162,10 +163,9 @@ def _read_line(columns: list[str], cells: list[str], number: int) -> KitLine | B
 
 
 def _interval(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"expected_interval_s: {text[:80]!r} is no whole number of seconds") from None
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):  # int() also reads 1_0 and digits of other scripts
+        raise ValueError(f"expected_interval_s: {text[:80]!r} is no whole number of seconds")
+    return int(text)
 
 
 def _tolerance(text: str) -> float:

@@ -8,9 +8,10 @@ import sys
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 
 from fleet.db.connect import connect, conninfo
-from fleet.db.migrate import head, is_current, migrate
+from fleet.db.migrate import MIGRATIONS, head, is_current, migrate
 from fleet.errors import UnavailableError
 from tests.support import environment, execute, rows, value
 
@@ -66,6 +67,10 @@ async def test_whether_the_schema_is_the_one_this_code_needs(database: str, chan
     connection = await connect(database, role="test")
     async with connection:
         assert await is_current(connection) is current
+
+
+def test_the_last_step_is_the_one_that_alembic_finds() -> None:
+    assert head() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 async def test_an_empty_database_is_not_current(empty_database: str) -> None:

@@ -47,6 +47,8 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("FLEET_MQTT_URL", "mqtt://host:port"),
         ("FLEET_MQTT_URL", "mqtt://host:99999"),
         ("FLEET_DATABASE_URL", "mysql://host/db"),
+        ("FLEET_DATABASE_URL", "postgresql://user:50%@host/db"),
+        ("FLEET_DATABASE_URL", "postgresql://host/db?colour=blue"),
         ("FLEET_TOPIC_ROOT", "/fleet"),
         ("FLEET_TOPIC_ROOT", "fleet/#"),
         ("FLEET_TOPIC_ROOT", "fleet//v1"),
@@ -101,6 +103,7 @@ def test_a_bad_url_does_not_show_its_password(monkeypatch: pytest.MonkeyPatch) -
     for name, url in (
         ("FLEET_MQTT_URL", "tcp://u:hidden-secret@h"),
         ("FLEET_DATABASE_URL", "mysql://u:hidden-secret@h"),
+        ("FLEET_DATABASE_URL", "postgresql://u:hidden-secret%zz@h"),
     ):
         with monkeypatch.context() as patch:
             patch.setenv(name, url)

@@ -47,6 +47,7 @@ def test_lines_are_numbered_as_people_see_them() -> None:
         ("kit", "x" * 65, "is no kit id"),
         ("kit,state", "K-1,sold", "state: 'sold' is none of ordered"),
         ("kit,expected_interval_s", "K-1,5.5", "'5.5' is no whole number"),
+        ("kit,expected_interval_s", "K-1,1_0", "'1_0' is no whole number"),
         ("kit,expected_interval_s", "K-1,0", "must be 1 to"),
         ("kit,expected_interval_s", "K-1,99999999999999", "must be 1 to"),
         ("kit,tolerance", "K-1,x", "'x' is no number"),

@@ -51,6 +51,10 @@ class InvalidError(FleetError):
         self.detail = detail
 
 
+class ForbiddenError(FleetError):
+    """The caller's role does not allow it there. Maps to HTTP 403."""
+
+
 class NotFoundError(FleetError):
     """Nothing by that name is visible to the caller. Maps to HTTP 404."""
 

@@ -13,9 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row, dict_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
-from fleet.access.roles import Permission, Role, allowed
+from fleet.access.principal import Grant, Principal
+from fleet.access.roles import Role
 from fleet.db.queries import load_queries
 from fleet.errors import InvalidError, NotFoundError
 
@@ -28,7 +29,10 @@ _SQL = load_queries("fleet.access", "tokens.sql")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it may be shown: never its secret. `hint` is its last four characters."""
+    """A token as it may be shown: never its secret.
+
+    `hint` is its last four characters; `organisation` the slug it is bound to, None for the whole installation.
+    """
 
     token_id: int
     name: str
@@ -38,6 +42,8 @@ class Token:
     expires_at: datetime | None
     revoked_at: datetime | None
     last_used_at: datetime | None
+    organisation: str | None
+    created_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +52,6 @@ class NewToken:
 
     secret: str = field(repr=False)
     token: Token
-
-
-@dataclass(frozen=True, slots=True)
-class Principal:
-    """Whoever calls, as proven by a token."""
-
-    token_id: int
-    name: str
-    role: Role
-
-    def may(self, permission: Permission) -> bool:
-        """Whether the caller holds `permission`."""
-        return allowed(self.role, permission)
-
-    @property
-    def actor(self) -> str:
-        """The name that stands in the log of changes."""
-        return f"token {self.token_id} {self.name}"
 
 
 class Refusal(StrEnum):
@@ -80,11 +68,24 @@ def hash_secret(secret: str) -> bytes:
 
 
 async def create(
-    connection: AsyncConnection[Any], *, name: str, role: Role, expires_at: datetime | None = None
+    connection: AsyncConnection[Any],
+    *,
+    name: str,
+    role: Role,
+    organisation: str | None = None,
+    expires_at: datetime | None = None,
+    by: Principal | None = None,
 ) -> NewToken:
-    """Make a token; raises InvalidError naming what is wrong."""
+    """Make a token; raises InvalidError naming what is wrong.
+
+    Nobody gives away what they do not hold: `by`, when given, must hold the role over the organisation (or the whole
+    installation when there is none).
+    """
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidError("name", f"give 1 to {MAX_NAME} printable characters")
+    organisation_id = await _organisation_id(connection, organisation)
+    if by is not None:
+        _check_may_give(by, role, organisation_id)
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     values = {
         "name": name.strip(),
@@ -92,12 +93,32 @@ async def create(
         "secret_hash": hash_secret(secret),
         "hint": secret[-4:],
         "expires_at": expires_at,
+        "organisation_id": organisation_id,
+        "created_by": None if by is None else by.actor,
     }
     async with connection.cursor(row_factory=class_row(Token)) as cursor:
         await cursor.execute(_SQL["create"], values)
         row = await cursor.fetchone()
     assert row is not None
     return NewToken(secret, row)
+
+
+async def _organisation_id(connection: AsyncConnection[Any], slug: str | None) -> int | None:
+    if slug is None:
+        return None
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_SQL["organisation"], {"slug": slug})
+        found: int | None = await cursor.fetchone()
+    if found is None:
+        raise InvalidError("organisation", f"there is none with the slug {slug!r}")
+    return found
+
+
+def _check_may_give(by: Principal, role: Role, organisation_id: int | None) -> None:
+    held = by.roles_for(organisation_id)
+    if role not in held and Role.ADMIN not in held:
+        where = "the whole installation: name an organisation" if organisation_id is None else "that organisation"
+        raise InvalidError("role" if organisation_id else "organisation", f"you do not hold {role} over {where}")
 
 
 async def list_tokens(
@@ -107,9 +128,10 @@ async def list_tokens(
     limit: int = 500,
     role: str | None = None,
     name: str | None = None,
+    organisation: str | None = None,
 ) -> list[Token]:
     """Tokens by id, the revoked ones too; `after` is the last id of the page before."""
-    values = {"after": after, "limit": limit, "role": role, "name": name}
+    values = {"after": after, "limit": limit, "role": role, "name": name, "organisation": organisation}
     async with connection.cursor(row_factory=class_row(Token)) as cursor:
         await cursor.execute(_SQL["list"], values)
         return await cursor.fetchall()
@@ -127,17 +149,17 @@ async def revoke(connection: AsyncConnection[Any], token_id: int) -> Token:
 
 async def authenticate(connection: AsyncConnection[Any], secret: str) -> Principal | Refusal:
     """Who holds `secret`; a refusal is a value."""
-    return await _principal(connection, "by_secret", {"secret_hash": hash_secret(secret)})
+    return await _principal(connection, {"secret_hash": hash_secret(secret), "token_id": None})
 
 
 async def authenticate_session(connection: AsyncConnection[Any], token_id: int) -> Principal | Refusal:
     """Whether the token behind a signed console session still counts."""
-    return await _principal(connection, "by_id", {"token_id": token_id})
+    return await _principal(connection, {"secret_hash": None, "token_id": token_id})
 
 
-async def _principal(connection: AsyncConnection[Any], query: str, values: dict[str, Any]) -> Principal | Refusal:
+async def _principal(connection: AsyncConnection[Any], values: dict[str, Any]) -> Principal | Refusal:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL[query], values)
+        await cursor.execute(_SQL["authenticate"], values)
         row = await cursor.fetchone()
     if row is None:
         return Refusal.UNKNOWN
@@ -145,4 +167,5 @@ async def _principal(connection: AsyncConnection[Any], query: str, values: dict[
         return Refusal.REVOKED
     if row["expired"]:
         return Refusal.EXPIRED
-    return Principal(row["token_id"], row["name"], Role(row["role"]))
+    organisations = None if row["organisation_id"] is None else frozenset(row["organisations"])
+    return Principal("token", row["token_id"], row["name"], (Grant(Role(row["role"]), organisations),))

@@ -11,6 +11,7 @@ from psycopg import AsyncConnection
 
 from fleet import metrics
 from fleet.alerts.rules import Line
+from fleet.db import roles
 from fleet.db.connect import connect
 from fleet.db.queries import load_queries
 from fleet.state.verdict import Facts, Health, verdict
@@ -28,7 +29,7 @@ OPEN_STATES = ("open", "in_progress", "waiting")
 async def measure(dsn: str, what: Measure) -> float:
     """Set the gauges of one kind; returns how long to rest before the next time."""
     began_s = time.perf_counter()
-    connection = await connect(dsn, role="worker-gauges", statement_timeout_s=STATEMENT_TIMEOUT_S)
+    connection = await connect(dsn, role="worker-gauges", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S)
     try:
         await what(connection)
     finally:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from fleet import metrics
-from fleet.db import storage
+from fleet.db import roles, storage
 from fleet.db.connect import conninfo
 from fleet.db.queries import load_queries
 from fleet.log import get_logger
@@ -49,7 +49,7 @@ async def maintain(dsn: str, stopping: Callable[[], bool] = lambda: False) -> di
 
 def _maintain(dsn: str, stopping: Callable[[], bool]) -> dict[str, int]:
     now = datetime.now(UTC)
-    info = conninfo(dsn, role="maintenance", statement_timeout_s=STATEMENT_TIMEOUT_S)
+    info = conninfo(dsn, role="maintenance", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S)
     with psycopg.connect(info, autocommit=True) as connection:
         connection.execute(LOCK_TIMEOUT)
         made = storage.ensure_partitions(connection, now.date())

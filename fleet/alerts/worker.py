@@ -21,6 +21,7 @@ from fleet import metrics
 from fleet.alerts import gauges, maintenance
 from fleet.alerts.tick import TickResult, tick
 from fleet.config import Settings
+from fleet.db import roles
 from fleet.db.connect import connect, first_line
 from fleet.db.migrate import is_current
 from fleet.errors import UnavailableError
@@ -99,7 +100,9 @@ class Worker:
 
     async def _lead(self) -> None:
         """Wait for the lock, then tick until the connection or the process ends."""
-        connection = await connect(self._dsn, role="worker", statement_timeout_s=STATEMENT_TIMEOUT_S)
+        connection = await connect(
+            self._dsn, role="worker", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S
+        )
         try:
             await _prepare(connection)
             if await self._take_lock(connection):

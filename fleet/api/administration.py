@@ -79,11 +79,13 @@ class Token(Answer):
     id: int
     name: str
     role: RoleName
+    organisation: str | None
     hint: str
     created_at: Moment
     expires_at: Moment | None
     revoked_at: Moment | None
     last_used_at: Moment | None
+    created_by: str | None
 
 
 class NewToken(Token):
@@ -97,13 +99,15 @@ class TokenQuery(PageQuery):
 
     role: RoleName | None = None
     name: Word | None = None
+    organisation: Word | None = None
 
 
 class TokenBody(Body):
-    """A token to make."""
+    """A token to make; without an organisation it is for the whole installation."""
 
     name: Annotated[str, Field(min_length=1, max_length=tokens.MAX_NAME)]
     role: RoleName
+    organisation: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     expires_days: Annotated[int, Field(ge=1, le=36500)] | None = None
 
 
@@ -149,7 +153,12 @@ async def list_tokens(call: ReadTokens, query: Annotated[TokenQuery, Query()]) -
     """Tokens by id, the revoked ones too."""
     after = decode_cursor(query.cursor, int) or (0,)
     found = await tokens.list_tokens(
-        call.connection, after=after[0], limit=query.limit + 1, role=query.role, name=query.name
+        call.connection,
+        after=after[0],
+        limit=query.limit + 1,
+        role=query.role,
+        name=query.name,
+        organisation=query.organisation,
     )
     kept, cursor = page(found, query.limit, "token_id")
     return Page(items=[Token(**_token(each)) for each in kept], next=cursor)
@@ -161,7 +170,14 @@ async def create_token(call: WriteTokens, request: Request, body: TokenBody, key
 
     async def work() -> NewToken:
         ends = datetime.now(UTC) + timedelta(days=body.expires_days) if body.expires_days else None
-        new = await tokens.create(call.connection, name=body.name, role=Role(body.role), expires_at=ends)
+        new = await tokens.create(
+            call.connection,
+            name=body.name,
+            role=Role(body.role),
+            organisation=body.organisation,
+            expires_at=ends,
+            by=call.principal,
+        )
         return NewToken(**_token(new.token), token=new.secret)
 
     return await idempotency.once(request, call, key, work, status=201, once_only="token")

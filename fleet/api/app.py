@@ -16,6 +16,7 @@ from fleet.api import administration, cases, console, events, kits, operations, 
 from fleet.api.feed import Feed
 from fleet.api.middleware import BodyLimit, RequestLog
 from fleet.config import Settings
+from fleet.db import roles
 from fleet.db.connect import open_pool
 from fleet.log import get_logger
 
@@ -31,6 +32,17 @@ Lists are `{"items": [...], "next": cursor}`; give `next` back as `cursor` until
 RFC 9457 problems; 422 names the field. Send a bearer token from `fleet token create`. `Idempotency-Key` makes a
 POST safe to repeat; `ETag` and `If-Match` keep two people from overwriting each other.
 """
+
+
+_ROUTERS: tuple[Any, ...] = (
+    kits,
+    cases,
+    administration,
+    statistics,
+    events,
+    operations,
+    console,
+)
 
 
 class FleetApp(FastAPI):
@@ -66,7 +78,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.statistics = statistics.StatisticsCache()
     problems.install(app)
-    for module in (kits, cases, administration, statistics, events, operations, console):
+    for module in _ROUTERS:
         app.include_router(module.router)
     console.mount_static(app)
     app.add_middleware(
@@ -84,7 +96,7 @@ def create_app(settings: Settings) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    async with open_pool(settings.dsn(), role="api", max_size=POOL_SIZE) as pool:
+    async with open_pool(settings.dsn(), role="api", run_as=roles.API, max_size=POOL_SIZE) as pool:
         app.state.pool = pool
         app.state.feed = Feed(pool)
         reader = asyncio.create_task(app.state.feed.run(), name="feed")

@@ -1,9 +1,14 @@
-"""Who calls, and whether they may: bearer tokens, console sessions, one permission per route."""
+"""Who calls, and whether they may: bearer tokens, console sessions, one permission per route.
+
+A request is one transaction, bound to where its caller holds the route's permission: what is outside of that is not
+there for the request, whatever its queries ask for (row-level security), and a request that fails leaves nothing.
+"""
 
 from __future__ import annotations
 
 import hmac
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, TypeAlias, cast
@@ -15,8 +20,10 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from fleet.access import tokens
+from fleet.access.entering import enter
+from fleet.access.principal import Principal, Scope
 from fleet.access.roles import Permission
-from fleet.access.tokens import Principal, Refusal
+from fleet.access.tokens import Refusal
 from fleet.api.problems import ProblemError, invalid
 
 Connection: TypeAlias = AsyncConnection[Any]
@@ -55,19 +62,22 @@ class Gate:
         """The caller, when it may; raises the problem otherwise."""
         principal = await identify(request, bearer, connection)
         if not principal.may(self.permission):
-            detail = f"the role {principal.role} does not hold {self.permission}"
+            held = ", ".join(sorted(principal.roles)) or "no role"
+            detail = f"the permission {self.permission} is needed, and {held} does not hold it"
             more = {"permission": self.permission.value}
             raise ProblemError(HTTPStatus.FORBIDDEN, "forbidden", detail, more=more)
         return principal
 
 
 class Requires(Gate):
-    """A gate that also lends the request its connection."""
+    """A gate that also lends the request its connection, in a transaction that ends with the request."""
 
     async def __call__(self, request: Request, bearer: Bearer) -> AsyncIterator[Call]:
         refuse_unknown_query(request)
-        async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
-            yield Call(connection, await self.admit(request, bearer, connection))
+        async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection, connection.transaction():
+            principal = await self.admit(request, bearer, connection)
+            await enter(connection, principal, principal.scope(self.permission), origin=origin_of(request))
+            yield Call(connection, principal)
 
 
 class RequiresBriefly(Gate):
@@ -77,6 +87,24 @@ class RequiresBriefly(Gate):
         refuse_unknown_query(request)
         async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
             return await self.admit(request, bearer, connection)
+
+
+def requires(permission: Permission) -> Any:
+    """The dependency of a route: `call: Annotated[Call, requires(Permission.KITS_READ)]`."""
+    return Depends(Requires(permission), scope="function")
+
+
+@asynccontextmanager
+async def acting(request: Request, principal: Principal, scope: Scope) -> AsyncIterator[Connection]:
+    """A connection of its own with a transaction within `scope`, for answers that outlive the request's own."""
+    async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection, connection.transaction():
+        await enter(connection, principal, scope, origin=origin_of(request))
+        yield connection
+
+
+def origin_of(request: Request) -> str | None:
+    """The caller's address, for the audit."""
+    return None if request.client is None else request.client.host
 
 
 async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection) -> Principal:
@@ -135,23 +163,19 @@ def refuse_unknown_query(request: Request) -> None:
         raise invalid(name, "is no query field of this resource", place="query")
 
 
-def _call(permission: Permission) -> Any:
-    return Depends(Requires(permission), scope="function")
-
-
 P = Permission
-ReadKits = Annotated[Call, _call(P.KITS_READ)]
-WriteKits = Annotated[Call, _call(P.KITS_WRITE)]
-MoveKits = Annotated[Call, _call(P.KITS_MOVE)]
-ReadTelemetry = Annotated[Call, _call(P.TELEMETRY_READ)]
-ReadAlerts = Annotated[Call, _call(P.ALERTS_READ)]
-AcknowledgeAlerts = Annotated[Call, _call(P.ALERTS_ACKNOWLEDGE)]
-ReadRequests = Annotated[Call, _call(P.REQUESTS_READ)]
-WriteRequests = Annotated[Call, _call(P.REQUESTS_WRITE)]
-ReadOrganisations = Annotated[Call, _call(P.ORGANISATIONS_READ)]
-WriteOrganisations = Annotated[Call, _call(P.ORGANISATIONS_WRITE)]
-ReadQuarantine = Annotated[Call, _call(P.QUARANTINE_READ)]
+ReadKits = Annotated[Call, requires(P.KITS_READ)]
+WriteKits = Annotated[Call, requires(P.KITS_WRITE)]
+MoveKits = Annotated[Call, requires(P.KITS_MOVE)]
+ReadTelemetry = Annotated[Call, requires(P.TELEMETRY_READ)]
+ReadAlerts = Annotated[Call, requires(P.ALERTS_READ)]
+AcknowledgeAlerts = Annotated[Call, requires(P.ALERTS_ACKNOWLEDGE)]
+ReadRequests = Annotated[Call, requires(P.REQUESTS_READ)]
+WriteRequests = Annotated[Call, requires(P.REQUESTS_WRITE)]
+ReadOrganisations = Annotated[Call, requires(P.ORGANISATIONS_READ)]
+WriteOrganisations = Annotated[Call, requires(P.ORGANISATIONS_WRITE)]
+ReadQuarantine = Annotated[Call, requires(P.QUARANTINE_READ)]
 ReadStatistics = Annotated[Principal, Depends(RequiresBriefly(P.STATISTICS_READ))]
-ReadTokens = Annotated[Call, _call(P.TOKENS_READ)]
-WriteTokens = Annotated[Call, _call(P.TOKENS_WRITE)]
+ReadTokens = Annotated[Call, requires(P.TOKENS_READ)]
+WriteTokens = Annotated[Call, requires(P.TOKENS_WRITE)]
 FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ))]

@@ -10,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from fleet import metrics
+from fleet.access.roles import Permission
 from fleet.api.auth import FollowEvents
 from fleet.api.feed import Feed, Position
 from fleet.api.problems import documented, invalid, unavailable
@@ -64,7 +65,7 @@ class EventStream(StreamingResponse):
     },
 )
 async def follow_events(
-    _: FollowEvents,
+    principal: FollowEvents,
     request: Request,
     last_event_id: Annotated[str | None, Header(max_length=100, description="Resume after this id")] = None,
 ) -> Any:
@@ -77,4 +78,4 @@ async def follow_events(
         raise unavailable("the database cannot be reached; try again")
     if not feed.has_room:
         raise unavailable("too many streams are open or the server is stopping")
-    return EventStream(feed.stream(last), headers={"X-Accel-Buffering": "no"})
+    return EventStream(feed.stream(last, principal.scope(Permission.KITS_READ)), headers={"X-Accel-Buffering": "no"})

@@ -19,6 +19,8 @@ from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed, PoolTimeout
 
 from fleet import metrics
+from fleet.access.entering import enter
+from fleet.access.principal import Principal, Scope
 from fleet.api.auth import Connection, Pool
 from fleet.db.connect import first_line
 from fleet.db.queries import load_queries
@@ -33,6 +35,8 @@ MAX_CATCH_UP = 10_000
 QUIET_S = 15.0
 START_WAIT_S = 3.0
 RETRY_MS = 3000
+
+READER = Principal("system", 0, "feed", ())
 
 _SQL = load_queries("fleet.api", "feed.sql")
 _LOG = get_logger("fleet.api.feed")
@@ -67,6 +71,8 @@ class Change:
     position: Position
     type: str
     data: dict[str, Any]
+    organisations: tuple[int | None, ...] = ()
+    """Whose it was when it happened: the responsible organisation and the owner."""
 
     def encode(self) -> bytes:
         """As a server-sent event."""
@@ -82,14 +88,15 @@ def encode(type_: str, data: dict[str, Any], position: Position | None) -> bytes
 class Subscription:
     """One stream's bounded queue; `None` in it ends the stream."""
 
-    def __init__(self, since: Position) -> None:
+    def __init__(self, since: Position, scope: Scope) -> None:
         self.since = since
+        self._scope = scope
         self.queue: asyncio.Queue[Change | None] = asyncio.Queue(QUEUE_ITEMS + 1)
         self.dropped = False
 
     def offer(self, change: Change) -> None:
-        """Hand a change on; a full queue ends the stream, which then resumes by its last id."""
-        if self.dropped:
+        """Hand a change in scope on; a full queue ends the stream, which then resumes by its last id."""
+        if self.dropped or not self._scope.sees(*change.organisations):
             return
         if self.queue.qsize() >= QUEUE_ITEMS:
             self.dropped = True
@@ -160,14 +167,14 @@ class Feed:
             return False
         return True
 
-    async def stream(self, last: Position | None) -> AsyncIterator[bytes]:
-        """Server-sent events after `last`, or from now on; a comment when it is quiet.
+    async def stream(self, last: Position | None, scope: Scope) -> AsyncIterator[bytes]:
+        """Server-sent events of `scope` after `last`, or from now on; a comment when it is quiet.
 
         Ends when the process stops, the reader is too slow or the database is away; readers come back.
         """
-        with self.subscribed() as subscription, contextlib.suppress(*AWAY):
+        with self.subscribed(scope) as subscription, contextlib.suppress(*AWAY):
             yield f"retry: {RETRY_MS}\n\n".encode()
-            async for chunk in self._catch_up(last, subscription.since):
+            async for chunk in self._catch_up(last, subscription.since, scope):
                 yield chunk
             while True:
                 try:
@@ -183,10 +190,10 @@ class Feed:
                     yield change.encode()
 
     @contextlib.contextmanager
-    def subscribed(self) -> Iterator[Subscription]:
+    def subscribed(self, scope: Scope) -> Iterator[Subscription]:
         """A queue of everything that comes from now on; `poll` must have run once."""
         assert self._position is not None
-        subscription = Subscription(self._position)
+        subscription = Subscription(self._position, scope)
         self._subscriptions.add(subscription)
         metrics.EVENT_SUBSCRIBERS.set(len(self._subscriptions))
         if self.stopped:
@@ -197,20 +204,21 @@ class Feed:
             self._subscriptions.discard(subscription)
             metrics.EVENT_SUBSCRIBERS.set(len(self._subscriptions))
 
-    async def _catch_up(self, last: Position | None, until: Position) -> AsyncIterator[bytes]:
+    async def _catch_up(self, last: Position | None, until: Position, scope: Scope) -> AsyncIterator[bytes]:
         """What lies between `last` and `until`; `reset` when that cannot be told any more."""
         missed = [] if last is None or last >= until else await self._missed(last, until)
         if missed is None:
             yield encode("reset", {"reason": "too much was missed: read everything again"}, until)
             return
         for change in missed:
-            yield change.encode()
+            if scope.sees(*change.organisations):
+                yield change.encode()
         # Tells where the stream stands, so that a reader that is cut off while all is quiet can resume.
         yield encode("ready", {}, until if last is None or last < until else last)
 
     async def _missed(self, last: Position, until: Position) -> list[Change] | None:
         found: list[Change] = []
-        async with self._pool.connection() as connection:
+        async with self._reading() as connection:
             if not await _has_before(connection, last):
                 return None
             while True:
@@ -222,9 +230,16 @@ class Feed:
                     return None
                 last = rows[-1].position
 
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        """Reads for everybody: what a stream may show is decided change by change."""
+        async with self._pool.connection() as connection, connection.transaction():
+            await enter(connection, READER, Scope(None))
+            yield connection
+
     async def poll(self) -> bool:
         """Hand on what is new; true when there may be more at once."""
-        async with self._pool.connection() as connection:
+        async with self._reading() as connection:
             if self._position is None:
                 self._position = await _horizon(connection)
                 self._known.set()
@@ -256,7 +271,8 @@ async def _read(connection: Connection, after: Position) -> list[Change]:
 def _change(row: dict[str, Any]) -> Change:
     at = row["at"].isoformat().replace("+00:00", "Z")
     data = {"at": at, "kit": row["kit"], **row["body"]}
-    return Change(Position(int(row["tx"]), row["event_id"]), row["type"], data)
+    position = Position(int(row["tx"]), row["event_id"])
+    return Change(position, row["type"], data, (row["organisation_id"], row["owner_id"]))
 
 
 async def _has_before(connection: Connection, position: Position) -> bool:

@@ -3,7 +3,7 @@
 SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS tx;
 
 -- name: after
-SELECT tx::text AS tx, event_id, at, type, kit, body
+SELECT tx::text AS tx, event_id, at, type, kit, body, organisation_id, owner_id
 FROM events
 WHERE (tx, event_id) > (%(tx)s::text::xid8, %(event_id)s)
   AND tx < pg_snapshot_xmin(pg_current_snapshot())

@@ -54,7 +54,7 @@ async def once(
         async with call.connection.transaction():
             body = (await work()).model_dump(mode="json")
         return JSONResponse(body, status, headers=headers(body))
-    about = {"token_id": call.principal.token_id, "key": key}
+    about = {"principal": call.principal.key, "key": key}
     request_hash = await _hash(request)
     async with call.connection.transaction():
         earlier = await _claim(call, about, request_hash)

@@ -99,8 +99,8 @@ def _account(scope: Scope, seen: _Seen) -> None:
         status=status,
         duration_s=round(duration_s, 4),
         size_bytes=seen.size_bytes,
-        token_id=getattr(principal, "token_id", None),
-        role_of_caller=getattr(principal, "role", None),
+        principal=getattr(principal, "key", None),
+        roles=sorted(getattr(principal, "roles", ())) or None,
     )
 
 

@@ -11,12 +11,17 @@ from fastapi import FastAPI, Request, Response
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
+from psycopg.errors import InsufficientPrivilege
 from psycopg_pool import PoolClosed, PoolTimeout
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from fleet.errors import ConflictError, FleetError, InvalidError, NotFoundError, UnavailableError
+from fleet.errors import ConflictError, FleetError, ForbiddenError, InvalidError, NotFoundError, UnavailableError
+from fleet.log import get_logger
+
+_LOG = get_logger("fleet.api")
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -120,11 +125,21 @@ def _from_fleet(error: FleetError) -> ProblemError:
             return invalid(error.field, error.detail)
         case NotFoundError():
             return ProblemError(HTTPStatus.NOT_FOUND, "not-found", str(error))
+        case ForbiddenError():
+            return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", str(error))
         case ConflictError():
             return ProblemError(HTTPStatus.CONFLICT, "conflict", str(error))
         case UnavailableError():
             return unavailable(str(error))
     return ProblemError(HTTPStatus.INTERNAL_SERVER_ERROR, "internal", "the request could not be carried out")
+
+
+def _from_privilege(error: InsufficientPrivilege) -> ProblemError:
+    """Row-level security refused to write; a missing privilege is a bug of ours."""
+    if "row-level security" in str(error):
+        return ProblemError(HTTPStatus.FORBIDDEN, "forbidden", "it would be outside of your organisations")
+    _LOG.error("the database refused a privilege", error=str(error).splitlines()[0])
+    return internal()
 
 
 def unavailable(detail: str) -> ProblemError:
@@ -152,6 +167,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     psycopg.InterfaceError,
     PoolTimeout,
     PoolClosed,
+    InsufficientPrivilege,
 )
 """What a request may end with; anything else is a bug and becomes a 500 with a line in the log."""
 
@@ -167,6 +183,8 @@ def to_problem(error: Exception) -> ProblemError:
             return _from_http(error)
         case FleetError():
             return _from_fleet(error)
+        case InsufficientPrivilege():
+            return _from_privilege(error)
     return unavailable("the database cannot be reached or is too slow; try again")
 
 
@@ -185,8 +203,9 @@ async def _handle(request: Request, error: Exception) -> Response:
 
 def _methods(request: Request) -> list[str]:
     """Every method of a path; the framework itself tells only those of the first route that fits."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+    routes = [context.original_route for context in iter_route_contexts(request.app.routes)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for route in fitting for method in getattr(route, "methods", None) or ()})
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

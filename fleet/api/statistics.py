@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,9 @@ from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 from psycopg_pool import PoolClosed, PoolTimeout
 
+from fleet.access.entering import enter
+from fleet.access.principal import Principal, Scope
+from fleet.access.roles import Permission
 from fleet.api.auth import CONNECTION_WAIT_S, Pool, ReadStatistics, pool_of
 from fleet.api.problems import documented
 from fleet.api.shapes import PREFIX, Answer, Moment
@@ -27,6 +30,9 @@ KEPT_AT_LEAST_S = 2.0
 SLOW_S = 0.5
 KEPT_PER_COST = 30
 """A count is shown for so many times what it took, so that counting costs 3 % of one core at most."""
+
+MAX_SCOPES = 200
+COUNTER = Principal("system", 0, "statistics", ())
 
 _LOG = get_logger("fleet.api.statistics")
 _SQL = load_queries("fleet.api", "statistics.sql")
@@ -72,9 +78,25 @@ class Statistics(Answer):
 
 
 class StatisticsCache:
-    """The last count of this process; one caller counts, the others wait for it or get the one before."""
+    """The last counts of this process, one for each scope that was asked for lately."""
 
     def __init__(self) -> None:
+        self._counts: OrderedDict[Scope, _ScopeCount] = OrderedDict()
+
+    async def get(self, pool: Pool, scope: Scope) -> Statistics:
+        """The count of what is in `scope`, a little old where counting is slow."""
+        counted = self._counts.setdefault(scope, _ScopeCount(scope))
+        self._counts.move_to_end(scope)
+        if len(self._counts) > MAX_SCOPES:
+            self._counts.popitem(last=False)
+        return await counted.get(pool)
+
+
+class _ScopeCount:
+    """The last count of one scope; one caller counts, the others wait for it or get the one before."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
         self._lock = asyncio.Lock()
         self._kept: Statistics | None = None
         self._cost_s = 0.0
@@ -96,7 +118,8 @@ class StatisticsCache:
             return self._kept
 
     async def _count(self, pool: Pool) -> Statistics:
-        async with pool.connection(timeout=CONNECTION_WAIT_S) as connection:
+        async with pool.connection(timeout=CONNECTION_WAIT_S) as connection, connection.transaction():
+            await enter(connection, COUNTER, self._scope)
             started = time.monotonic()
             counted = await count(connection)
         self._cost_s = time.monotonic() - started
@@ -112,10 +135,10 @@ class StatisticsCache:
 
 
 @router.get("/statistics", tags=["statistics"], responses=documented())
-async def get_statistics(_: ReadStatistics, request: Request) -> Statistics:
-    """The fleet in numbers; a large fleet is counted again after a while only (`counted_at`)."""
+async def get_statistics(principal: ReadStatistics, request: Request) -> Statistics:
+    """The caller's fleet in numbers; a large one is counted again after a while only (`counted_at`)."""
     cache: StatisticsCache = request.app.state.statistics
-    return await cache.get(pool_of(request))
+    return await cache.get(pool_of(request), principal.scope(Permission.STATISTICS_READ))
 
 
 async def count(connection: AsyncConnection[Any]) -> Statistics:

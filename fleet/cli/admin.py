@@ -39,6 +39,9 @@ SHOWN_BAD_LINES = 50
 def token_create(
     name: Annotated[str, typer.Option(help="Who or what uses the token.")],
     role: Annotated[Role, typer.Option(help="What the token may do.")],
+    organisation: Annotated[
+        str | None, typer.Option(help="Short name of the organisation it is bound to; all without.", show_default=False)
+    ] = None,
     expires_days: Annotated[int | None, typer.Option(min=1, max=36500, help="Days until it ends.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -46,7 +49,7 @@ def token_create(
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
 
     async def make(connection: Connection) -> tokens.NewToken:
-        return await tokens.create(connection, name=name, role=role, expires_at=expires_at)
+        return await tokens.create(connection, name=name, role=role, organisation=organisation, expires_at=expires_at)
 
     new = _with_database(make)
     if as_json:

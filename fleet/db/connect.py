@@ -16,10 +16,15 @@ from fleet.errors import UnavailableError
 CONNECT_TIMEOUT_S = 10
 
 
-def conninfo(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> str:
-    """The DSN with our session settings added; what the DSN itself sets is kept."""
+def conninfo(dsn: str, *, role: str, run_as: str | None = None, statement_timeout_s: float | None = 30) -> str:
+    """The DSN with our session settings added; what the DSN itself sets is kept.
+
+    `role` is the process's name in `pg_stat_activity`, `run_as` the database role it takes on (fleet/db/roles.py).
+    """
     given = conninfo_to_dict(dsn)
     options = [str(given.get("options", "")), "-c timezone=UTC", "-c idle_in_transaction_session_timeout=60s"]
+    if run_as is not None:
+        options.append(f"-c role={run_as}")
     if statement_timeout_s is not None:
         options.append(f"-c statement_timeout={int(statement_timeout_s * 1000)}")
     defaults: dict[str, Any] = {
@@ -33,11 +38,13 @@ def conninfo(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> 
     return make_conninfo(**{**defaults, **given, "options": " ".join(filter(None, options))})
 
 
-async def connect(dsn: str, *, role: str, statement_timeout_s: float | None = 30) -> AsyncConnection[tuple[Any, ...]]:
+async def connect(
+    dsn: str, *, role: str, run_as: str | None = None, statement_timeout_s: float | None = 30
+) -> AsyncConnection[tuple[Any, ...]]:
     """One connection in autocommit; transactions are opened by the use case."""
     try:
         return await AsyncConnection.connect(
-            conninfo(dsn, role=role, statement_timeout_s=statement_timeout_s), autocommit=True
+            conninfo(dsn, role=role, run_as=run_as, statement_timeout_s=statement_timeout_s), autocommit=True
         )
     except psycopg.OperationalError as error:
         raise UnavailableError(f"database: {first_line(error)}") from error
@@ -45,11 +52,11 @@ async def connect(dsn: str, *, role: str, statement_timeout_s: float | None = 30
 
 @asynccontextmanager
 async def open_pool(
-    dsn: str, *, role: str, max_size: int = 10
+    dsn: str, *, role: str, run_as: str | None = None, max_size: int = 10
 ) -> AsyncIterator[AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]]:
     """A bounded pool in autocommit; waiting for a connection ends after ten seconds with `PoolTimeout`."""
     pool = AsyncConnectionPool(
-        conninfo(dsn, role=role),
+        conninfo(dsn, role=role, run_as=run_as),
         kwargs={"autocommit": True},
         min_size=1,
         max_size=max_size,

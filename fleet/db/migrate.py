@@ -38,7 +38,7 @@ def migrate(dsn: str) -> tuple[str | None, str]:
 def head() -> str:
     """The schema version this code needs: the last of the numbered steps.
 
-    Alembic knows as well; importing it for this would hold up every command, and the API's first answers, half a second.
+    Alembic knows as well; importing it for this would hold up every command half a second.
     """
     return max(step.name.partition("_")[0] for step in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
 

@@ -74,6 +74,22 @@ def make_history(connection: Connection[Any], storage: Storage) -> None:
         )
 
 
+def give_history(connection: Connection[Any], role: str) -> None:
+    """Make `role` the owner of the history, so that it may add and drop days; ingest appends, this login reads."""
+    owner, ingest = sql.Identifier(role), sql.Identifier("fleet_ingest")
+    for table in HISTORY_TABLES:
+        days = connection.execute(
+            "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = %s::text::regclass AND c.relnamespace = current_schema()::regnamespace",
+            (table,),
+        ).fetchall()
+        for name in (table, *(day for (day,) in days)):
+            connection.execute(sql.SQL("ALTER TABLE {} OWNER TO {}").format(sql.Identifier(name), owner))
+        named = sql.Identifier(table)
+        connection.execute(sql.SQL("GRANT SELECT, INSERT ON {} TO {}").format(named, ingest))
+        connection.execute(sql.SQL("GRANT SELECT ON {} TO CURRENT_USER").format(named))
+
+
 def ensure_partitions(
     connection: Connection[Any], today: date | None = None, *, oldest: date | None = None
 ) -> list[str]:
@@ -138,6 +154,10 @@ def _days(today: date, oldest: date | None) -> list[date]:
 
 
 def _attach(connection: Connection[Any], table: str, name: str, day: date) -> None:
+    # Ingest may not make tables; it asks the worker's function to.
+    if connection.execute("SELECT to_regproc('attach_history_day')").fetchone() != (None,):
+        connection.execute("SELECT attach_history_day(%s, %s)", (table, day))
+        return
     names = {"table": sql.Identifier(table), "partition": sql.Identifier(name)}
     bounds = {
         "first": sql.Literal(f"{day}T00:00:00Z"),

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.errors import CheckViolation
 
-from fleet.db import storage
+from fleet.db import roles, storage
 from fleet.db.binary import jsonb, timestamptz
 from fleet.db.connect import conninfo
 from fleet.db.queries import load_queries
@@ -48,7 +48,7 @@ class Writer:
     """The one connection that may write for a slot, and what it remembers of the kits."""
 
     def __init__(self, dsn: str, slot: int) -> None:
-        self._dsn = conninfo(dsn, role="ingest", statement_timeout_s=30)
+        self._dsn = conninfo(dsn, role="ingest", run_as=roles.INGEST, statement_timeout_s=30)
         self._admin_dsn = dsn
         self._slot = slot
         self._connection: AsyncConnection[Any] | None = None
@@ -259,7 +259,7 @@ async def _write_clock(connection: AsyncConnection[Any], clock: ListeningClock) 
 
 
 def _ensure_partitions(dsn: str, oldest: date | None) -> list[str]:
-    with psycopg.connect(conninfo(dsn, role="partitions"), autocommit=True) as connection:
+    with psycopg.connect(conninfo(dsn, role="partitions", run_as=roles.INGEST), autocommit=True) as connection:
         return storage.ensure_partitions(connection, oldest=oldest)
 
 

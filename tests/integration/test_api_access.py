@@ -101,7 +101,7 @@ async def test_one_line_per_request_and_never_a_token(database: str) -> None:
         with capture_logs() as lines:
             answer = await client.get("/api/v1/kits/K-1", params={"token": token})
     (line,) = [line for line in lines if line["event"] == "request"]
-    assert (line["route"], line["status"], line["role_of_caller"]) == ("/api/v1/kits/{kit}", 422, None)
+    assert (line["route"], line["status"], line["roles"]) == ("/api/v1/kits/{kit}", 422, None)
     assert line["request_id"] == answer.headers["x-request-id"]
     assert token not in str(lines)
 

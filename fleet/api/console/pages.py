@@ -132,7 +132,7 @@ async def choose_language(
 async def _around(request: Request, call: Call) -> dict[str, Any]:
     """What stands around the list: counts, open cases and whether we hear at all."""
     cache: StatisticsCache = request.app.state.statistics
-    counted = await cache.get(pool_of(request))
+    counted = await cache.get(pool_of(request), call.principal.scope(Permission.KITS_READ))
     requests = await cases.list_requests(call, RequestQuery(unresolved=True, limit=SHOWN_CASES))
     alerts = await cases.list_alerts(call, AlertQuery(state="active", limit=SHOWN_CASES))
     incidents = await cases.list_incidents(call, IncidentQuery(state="open", limit=SHOWN_CASES))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from fleet.access import tokens
+from fleet.access.principal import Grant, Principal
 from fleet.access.roles import Role
 from fleet.cli.supervise.fetch import answers
 from fleet.cli.supervise.logs import LogFolder
@@ -62,7 +63,7 @@ async def administrator_token(plan: Plan) -> str:
         kept = _kept(path)
         if kept is not None:
             holder = await tokens.authenticate(connection, kept)
-            if isinstance(holder, tokens.Principal) and holder.role is Role.ADMIN:
+            if isinstance(holder, Principal) and Grant(Role.ADMIN) in holder.grants:
                 return kept
         made = await tokens.create(connection, name=HOLDER, role=Role.ADMIN)
     write_private(path, made.secret + "\n")

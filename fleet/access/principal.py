@@ -1,0 +1,96 @@
+"""Who acts, with which roles, and over which organisations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from fleet.access.roles import Permission, Role, allowed
+
+EVERYTHING = "*"
+"""What the database's `fleet.scope` says for those who are bound to no organisation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Organisations by id; None is the whole installation."""
+
+    organisations: frozenset[int] | None
+
+    @property
+    def setting(self) -> str:
+        """The value of `fleet.scope` that row-level security reads."""
+        if self.organisations is None:
+            return EVERYTHING
+        return "{" + ",".join(str(each) for each in sorted(self.organisations)) + "}"
+
+    def sees(self, *organisation_ids: int | None) -> bool:
+        """Whether a thing of any of these organisations is in scope; one of none is the installation's alone."""
+        return self.organisations is None or not self.organisations.isdisjoint(organisation_ids)
+
+
+NOTHING = Scope(frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A role over organisations (with all below them); None is the whole installation."""
+
+    role: Role
+    organisations: frozenset[int] | None = None
+
+    def covers(self, organisation_ids: Iterable[int | None]) -> bool:
+        """Whether the grant reaches a thing of any of these organisations."""
+        return self.organisations is None or not self.organisations.isdisjoint(organisation_ids)
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """Whoever calls, as proven by a token, a session or being at the command line."""
+
+    kind: Literal["token", "user", "system"]
+    id: int
+    name: str
+    grants: tuple[Grant, ...]
+
+    def may(self, permission: Permission) -> bool:
+        """Whether the caller holds `permission` anywhere."""
+        return any(allowed(grant.role, permission) for grant in self.grants)
+
+    def scope(self, permission: Permission) -> Scope:
+        """Where the caller holds `permission`."""
+        seen: set[int] = set()
+        for grant in self.grants:
+            if allowed(grant.role, permission):
+                if grant.organisations is None:
+                    return Scope(None)
+                seen |= grant.organisations
+        return Scope(frozenset(seen))
+
+    def roles_for(self, *organisation_ids: int | None) -> frozenset[Role]:
+        """The roles the caller has over a thing of these organisations (whose it is, who owns it)."""
+        return frozenset(grant.role for grant in self.grants if grant.covers(organisation_ids))
+
+    def holds(self, permission: Permission, *organisation_ids: int | None) -> bool:
+        """Whether the caller holds `permission` over a thing of these organisations."""
+        return any(allowed(role, permission) for role in self.roles_for(*organisation_ids))
+
+    @property
+    def roles(self) -> frozenset[Role]:
+        """All roles, wherever they count."""
+        return frozenset(grant.role for grant in self.grants)
+
+    @property
+    def key(self) -> str:
+        """What tells the caller from every other, for example `token:5`."""
+        return f"{self.kind}:{self.id}"
+
+    @property
+    def actor(self) -> str:
+        """The name that stands in the log of changes."""
+        return self.name if self.kind == "system" else f"{self.kind} {self.id} {self.name}"
+
+
+SYSTEM = Principal("system", 0, "command line", (Grant(Role.ADMIN),))
+"""Whoever runs a command on the server itself."""

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Run once, when the database is made: the login with which Grafana reads. `fleet migrate` grants the
-# grafana_* views to fleet_grafana; the login inherits them and has nothing else.
+# grafana_* views to fleet_grafana and lets logins that are members of it by then see the whole installation; for less,
+# `fleet reader grant grafana_reader --organisation SLUG`.
 set -eu
 psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --set password="${GRAFANA_READER_PASSWORD:?is not set}" \
   --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'

@@ -5,8 +5,8 @@ DELETE FROM events WHERE (tx, event_id) IN (
     WHERE at < %(before)s)
 
 -- name: prune_idempotency_keys
-DELETE FROM idempotency_keys WHERE (token_id, key) IN (
-    SELECT token_id, key FROM idempotency_keys WHERE created_at < %(before)s LIMIT %(limit)s)
+DELETE FROM idempotency_keys WHERE (principal, key) IN (
+    SELECT principal, key FROM idempotency_keys WHERE created_at < %(before)s LIMIT %(limit)s)
 
 -- name: prune_quarantine
 DELETE FROM quarantine WHERE quarantine_id IN (

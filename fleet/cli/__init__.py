@@ -11,6 +11,7 @@ from fleet.cli import context
 from fleet.cli.admin import kits_app, token_app
 from fleet.cli.bench import bench
 from fleet.cli.doctor import doctor
+from fleet.cli.readers import reader_app
 from fleet.cli.roles import api, ingest, migrate, worker
 from fleet.cli.up import up
 from fleet.errors import ExitCode, FleetError
@@ -28,6 +29,7 @@ for command in (up, ingest, worker, api, migrate, doctor, bench):
     app.command()(command)
 app.add_typer(token_app, name="token")
 app.add_typer(kits_app, name="kits")
+app.add_typer(reader_app, name="reader")
 
 
 def main() -> None:

@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-import psycopg
 import typer
 from psycopg import AsyncConnection
 
 from fleet.access import tokens
 from fleet.access.roles import Role
-from fleet.cli import context
-from fleet.db.connect import connect, first_line
-from fleet.db.migrate import is_current
-from fleet.errors import FleetError, UnavailableError, UsageError
+from fleet.cli.database import Connection, with_database
+from fleet.errors import FleetError, UsageError
 from fleet.state.importing import ImportReport, export_kits, import_kits
 from fleet.state.kitfile import MAX_FILE_BYTES, read_kit_file, write_kit_file
 
@@ -30,7 +24,6 @@ token_app = typer.Typer(help="Tokens for programs and logins.", no_args_is_help=
 kits_app = typer.Typer(help="Kits into and out of the books.", no_args_is_help=True)
 
 T = TypeVar("T")
-Connection = AsyncConnection[Any]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 SHOWN_BAD_LINES = 50
 
@@ -51,7 +44,7 @@ def token_create(
     async def make(connection: Connection) -> tokens.NewToken:
         return await tokens.create(connection, name=name, role=role, organisation=organisation, expires_at=expires_at)
 
-    new = _with_database(make)
+    new = with_database(make)
     if as_json:
         print(json.dumps({"token": new.secret, **_shown(new.token)}, default=str))
     else:
@@ -61,7 +54,7 @@ def token_create(
 @token_app.command("list")
 def token_list(as_json: AsJson = False) -> None:
     """Show all tokens, never their secrets."""
-    found = _with_database(_all_tokens)
+    found = with_database(_all_tokens)
     if as_json:
         print(json.dumps({"items": [_shown(token) for token in found]}, default=str))
         return
@@ -75,7 +68,7 @@ def token_list(as_json: AsJson = False) -> None:
 @token_app.command("revoke")
 def token_revoke(token_id: Annotated[int, typer.Argument(metavar="ID", min=1)]) -> None:
     """End a token at once; ID as `fleet token list` shows it."""
-    token = _with_database(lambda connection: tokens.revoke(connection, token_id))
+    token = with_database(lambda connection: tokens.revoke(connection, token_id))
     print(f"token {token.token_id} ({token.name}) is revoked")
 
 
@@ -92,7 +85,7 @@ def kits_import(
     async def enter(connection: Connection) -> ImportReport:
         return await import_kits(connection, read, actor="fleet kits import", update=update, skip_bad=skip_bad)
 
-    report = _with_database(enter)
+    report = with_database(enter)
     _show_bad(report)
     if as_json:
         print(json.dumps(asdict(report)))
@@ -114,7 +107,7 @@ def kits_export(file: Annotated[Path | None, typer.Argument(metavar="[FILE]")] =
     async def collect(connection: Connection) -> list[dict[str, Any]]:
         return [row async for row in export_kits(connection)]
 
-    text = write_kit_file(_with_database(collect))
+    text = write_kit_file(with_database(collect))
     if file is None:
         sys.stdout.writelines(text)
         return
@@ -126,30 +119,6 @@ def kits_export(file: Annotated[Path | None, typer.Argument(metavar="[FILE]")] =
     except OSError as error:
         part.unlink(missing_ok=True)
         raise UsageError(f"{file}: {error.strerror}") from None
-
-
-def _with_database(work: Callable[[Connection], Coroutine[Any, Any, T]]) -> T:
-    """Run `work` on a connection to a database whose schema is current."""
-    settings = context.settings("admin")
-
-    async def run() -> T:
-        async with _database(settings.dsn()) as connection:
-            return await work(connection)
-
-    return asyncio.run(run())
-
-
-@asynccontextmanager
-async def _database(dsn: str) -> AsyncIterator[Connection]:
-    connection = await connect(dsn, role="admin", statement_timeout_s=None)
-    try:
-        if not await is_current(connection):
-            raise UnavailableError("the database's schema is not that of this version: run `fleet migrate`")
-        yield connection
-    except psycopg.OperationalError as error:
-        raise UnavailableError(f"database: {first_line(error)}") from error
-    finally:
-        await connection.close()
 
 
 async def _all_tokens(connection: Connection) -> list[tokens.Token]:

@@ -154,8 +154,9 @@ def _days(today: date, oldest: date | None) -> list[date]:
 
 
 def _attach(connection: Connection[Any], table: str, name: str, day: date) -> None:
-    # Ingest may not make tables; it asks the worker's function to.
-    if connection.execute("SELECT to_regproc('attach_history_day')").fetchone() != (None,):
+    owns = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = %s::text::regclass"
+    if connection.execute(owns, (table,)).fetchone() != (True,):
+        # Ingest may not make tables; the worker's function does it for both.
         connection.execute("SELECT attach_history_day(%s, %s)", (table, day))
         return
     names = {"table": sql.Identifier(table), "partition": sql.Identifier(name)}

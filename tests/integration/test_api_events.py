@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
+from fleet.access.principal import Scope
 from fleet.access.roles import Role
 from fleet.api import feed
 from fleet.api.feed import Change, Position, Subscription
@@ -65,7 +66,7 @@ async def test_a_late_commit_is_not_skipped(database: str) -> None:
     async with open_pool(database, role="test") as pool:
         reader = feed.Feed(pool)
         await reader.poll()
-        with reader.subscribed() as subscription, psycopg.connect(database) as slow:
+        with reader.subscribed(Scope(None)) as subscription, psycopg.connect(database) as slow:
             slow.execute(INSERT, ("early", Jsonb({})))
             tell(database, "late")
             await reader.poll()
@@ -108,7 +109,7 @@ def test_ids_come_back() -> None:
 
 
 def test_a_slow_reader_is_dropped_and_memory_stays_bounded() -> None:
-    subscription = Subscription(Position(1, 1))
+    subscription = Subscription(Position(1, 1), Scope(None))
     for number in range(3 * feed.QUEUE_ITEMS):
         subscription.offer(Change(Position(1, number), "kit.moved", {}))
     subscription.end()

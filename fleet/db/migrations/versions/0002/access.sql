@@ -30,6 +30,10 @@ CREATE TABLE database_scopes (
     role_name text COLLATE "C" PRIMARY KEY,
     organisation_id integer REFERENCES organisations
 );
+-- Readers of before saw everything and go on to.
+INSERT INTO database_scopes (role_name)
+SELECT r.rolname FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.member JOIN pg_roles g ON g.oid = m.roleid
+WHERE g.rolname = 'fleet_grafana' AND r.rolcanlogin AND NOT r.rolsuper;
 
 CREATE FUNCTION subtree_of(roots integer[]) RETURNS integer[] LANGUAGE sql STABLE AS $$
     WITH RECURSIVE below AS (

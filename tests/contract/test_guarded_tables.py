@@ -44,15 +44,13 @@ def test_every_table_has_a_policy(database: str) -> None:
 def test_no_process_owns_what_it_is_bound_by(database: str) -> None:
     owned = rows(
         database,
-        "SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) LIKE 'fleet\\_%'"
+        "SELECT relname FROM pg_class WHERE pg_get_userbyid(relowner) IN ('fleet_api', 'fleet_worker', 'fleet_ingest')"
         " AND relkind IN ('r', 'p', 'v') AND relnamespace = 'public'::regnamespace"
         " AND relname !~ '^(heartbeats|reports)'",
     )
     assert owned == []
-    assert (
-        rows(database, "SELECT rolname FROM pg_roles WHERE rolname LIKE 'fleet\\_%' AND (rolsuper OR rolbypassrls)")
-        == []
-    )
+    mighty = "SELECT rolname FROM pg_roles WHERE starts_with(rolname::text, 'fleet_') AND (rolsuper OR rolbypassrls)"
+    assert rows(database, mighty) == []
 
 
 def test_without_a_scope_the_api_sees_nothing(database: str) -> None:

@@ -1,4 +1,4 @@
-"""`organisations`, `quarantine` and `tokens`."""
+"""`quarantine` and `tokens`."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from pydantic import Field
 from fleet.access import tokens
 from fleet.access.roles import Role
 from fleet.api import idempotency
-from fleet.api.auth import ReadOrganisations, ReadQuarantine, ReadTokens, WriteOrganisations, WriteTokens
+from fleet.api.auth import ReadQuarantine, ReadTokens, WriteTokens
 from fleet.api.problems import documented
 from fleet.api.shapes import (
     MAX_ID,
     PREFIX,
     Answer,
     Body,
-    Line,
     Moment,
     NumberPath,
     Page,
@@ -30,28 +29,11 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.protocol.messages import Reason
-from fleet.state import kits as books
 from fleet.state import reading
 
 router = APIRouter(prefix=PREFIX)
 
 RoleName = Literal["support", "service", "mdm_admin", "logistics", "secretariat", "auditor", "admin", "grafana"]
-
-
-class Organisation(Answer):
-    """A region, municipality or operator; `kits` is how many the books give it."""
-
-    slug: str
-    name: str
-    created_at: Moment
-    kits: int
-
-
-class NewOrganisation(Body):
-    """An organisation to enter."""
-
-    slug: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
-    name: Annotated[Line, Field(min_length=1)]
 
 
 class Quarantined(Answer):
@@ -109,34 +91,6 @@ class TokenBody(Body):
     role: RoleName
     organisation: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     expires_days: Annotated[int, Field(ge=1, le=36500)] | None = None
-
-
-@router.get("/organisations", tags=["organisations"], responses=documented())
-async def list_organisations(call: ReadOrganisations, query: Annotated[PageQuery, Query()]) -> Page[Organisation]:
-    """Organisations by slug."""
-    after = decode_cursor(query.cursor, str) or ("",)
-    found = await books.organisations(call.connection, after=after[0], limit=query.limit + 1)
-    kept, cursor = page(found, query.limit, "slug")
-    return Page(items=[Organisation.model_validate(each) for each in kept], next=cursor)
-
-
-@router.post(
-    "/organisations",
-    status_code=201,
-    tags=["organisations"],
-    responses=documented(409),
-    response_model=Organisation,
-)
-async def add_organisation(
-    call: WriteOrganisations, request: Request, body: NewOrganisation, key: idempotency.Key = None
-) -> Response:
-    """Enter an organisation."""
-
-    async def work() -> Organisation:
-        new = await books.add_organisation(call.connection, slug=body.slug, name=body.name)
-        return Organisation.model_validate(new)
-
-    return await idempotency.once(request, call, key, work, status=201)
 
 
 @router.get("/quarantine", tags=["quarantine"], responses=documented())

@@ -12,7 +12,20 @@ from fastapi import FastAPI
 from starlette.middleware.sessions import SessionMiddleware
 
 from fleet import __version__
-from fleet.api import administration, cases, console, events, kits, operations, problems, statistics
+from fleet.api import (
+    administration,
+    cases,
+    catalogue,
+    components,
+    console,
+    events,
+    kits,
+    locations,
+    operations,
+    organisations,
+    problems,
+    statistics,
+)
 from fleet.api.feed import Feed
 from fleet.api.middleware import BodyLimit, RequestLog
 from fleet.config import Settings
@@ -38,6 +51,10 @@ _ROUTERS: tuple[Any, ...] = (
     kits,
     cases,
     administration,
+    organisations,
+    catalogue,
+    locations,
+    components,
     statistics,
     events,
     operations,

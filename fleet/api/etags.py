@@ -44,3 +44,9 @@ def stale(current: int | str) -> ProblemError:
         "somebody changed it meanwhile: read it again",
         headers={"ETag": etag(current)},
     )
+
+
+def seen_revisions(if_match: str | None) -> frozenset[int] | None:
+    """The revisions the caller says it has seen; None when it does not say."""
+    seen = seen_tags(if_match)
+    return None if seen is None else frozenset(int(tag) for tag in seen if tag.isdecimal() and len(tag) < 10)

@@ -38,9 +38,16 @@ class KitFacts:
     kit: str
     label: str
     state: str
+    state_since: datetime
     organisation: str | None
+    owner: str | None
+    organisation_id: int | None
+    owner_id: int | None
     kit_type: str | None
     location: str | None
+    location_name: str | None
+    location_kind: str | None
+    placement_id: int | None
     expected_interval_s: int
     tolerance: float | None
     wanted_components: dict[str, str]
@@ -96,6 +103,8 @@ class KitFilter:
     q: str | None = None
     state: str | None = None
     organisation: str | None = None
+    owner: str | None = None
+    location: str | None = None
     kit_type: str | None = None
     health: str | None = None
 
@@ -220,6 +229,8 @@ async def _span(
         "q": chosen.q,
         "state": chosen.state,
         "organisation": chosen.organisation,
+        "owner": chosen.owner,
+        "location": chosen.location,
         "kit_type": chosen.kit_type,
         "health": chosen.health,
         "narrow": chosen.health in NARROWED,

@@ -19,6 +19,9 @@ WHERE k.kit > %(after)s
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (%(owner)s::text IS NULL
+       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
+  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
   AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY k.kit
 LIMIT %(limit)s;
@@ -41,6 +44,9 @@ WHERE k.kit < %(after)s
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (%(owner)s::text IS NULL
+       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
+  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
   AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY k.kit DESC
 LIMIT %(limit)s;
@@ -64,6 +70,9 @@ WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) > (%(after)s:
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (%(owner)s::text IS NULL
+       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
+  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
   AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id
 LIMIT %(limit)s;
@@ -86,12 +95,16 @@ WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) < (%(after)s:
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
   AND (%(organisation)s::text IS NULL
        OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+  AND (%(owner)s::text IS NULL
+       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
+  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
   AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
 ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0) DESC, k.kit_id DESC
 LIMIT %(limit)s;
 
 -- name: facts
-SELECT kit_id, kit, label, state, organisation, kit_type, location, expected_interval_s, tolerance,
+SELECT kit_id, kit, label, state, state_since, organisation, owner, organisation_id, owner_id, kit_type, location,
+       location_name, location_kind, placement_id, expected_interval_s, tolerance,
        wanted_components, revision, last_heard_at, watch_allowance_s, boot, seq, time, received_at, battery,
        charging, signal_dbm, network, operator, storage_free_mb, uptime_s, clock_offset_s, online,
        connection_at, software, software_at, peripherals, peripherals_at, heard, silent, drifted,
@@ -103,7 +116,8 @@ WHERE kit_id = ANY(%(kit_ids)s::integer[])
                      clock_skewed) = %(health)s);
 
 -- name: facts_of_kit
-SELECT kit_id, kit, label, state, organisation, kit_type, location, expected_interval_s, tolerance,
+SELECT kit_id, kit, label, state, state_since, organisation, owner, organisation_id, owner_id, kit_type, location,
+       location_name, location_kind, placement_id, expected_interval_s, tolerance,
        wanted_components, revision, last_heard_at, watch_allowance_s, boot, seq, time, received_at, battery,
        charging, signal_dbm, network, operator, storage_free_mb, uptime_s, clock_offset_s, online,
        connection_at, software, software_at, peripherals, peripherals_at, heard, silent, drifted,
@@ -117,7 +131,7 @@ SELECT kit_id FROM kits WHERE kit = %(kit)s;
 -- name: heartbeats
 SELECT time, received_at, boot, seq, battery, charging, signal_dbm, network, operator, storage_free_mb,
        uptime_s, clock_offset_s
-FROM heartbeats
+FROM seen_heartbeats
 WHERE kit_id = %(kit_id)s AND time >= %(start)s AND time < %(end)s
   AND (%(after_time)s::timestamptz IS NULL
        OR (time, boot, seq) < (%(after_time)s, %(after_boot)s, %(after_seq)s))
@@ -130,10 +144,18 @@ SELECT source, id, at, time, what, subject, before, after, actor, reason
 FROM (
     SELECT 'reported' AS source, c.change_id AS id, c.received_at AS at, c.time, c.what, c.subject,
            to_jsonb(c.before) AS before, to_jsonb(c.after) AS after, NULL::text AS actor, NULL::text AS reason
-    FROM changes c WHERE c.kit_id = %(kit_id)s
+    FROM seen_changes c WHERE c.kit_id = %(kit_id)s
     UNION ALL
-    SELECT 'books', e.event_id, e.at, e.at, e.what, NULL, e.before, e.after, e.actor, e.reason
-    FROM kit_events e WHERE e.kit_id = %(kit_id)s
+    SELECT 'books', e.event_id, e.recorded_at, e.occurred_at, e.what, c.serial,
+           CASE WHEN e.from_state IS NULL THEN e.before ELSE jsonb_build_object('state', e.from_state) END,
+           CASE WHEN e.to_state IS NULL AND e.location_id IS NULL THEN e.after
+                ELSE coalesce(e.after, '{}') || jsonb_strip_nulls(
+                    jsonb_build_object('state', e.to_state, 'location', l.slug, 'placement', e.placement_id)) END,
+           e.actor, e.reason
+    FROM book_events e
+    LEFT JOIN locations l USING (location_id)
+    LEFT JOIN components c ON c.component_id = coalesce(e.component_id, e.removed_id)
+    WHERE e.kit_id = %(kit_id)s
 ) both_logs
 WHERE %(after_at)s::timestamptz IS NULL
    OR (at, source, id) < (%(after_at)s, %(after_source)s::text, %(after_id)s::bigint)

@@ -162,11 +162,11 @@ END
 $$;
 COMMENT ON PROCEDURE share IS 'A catalogue that holds nothing of anybody; the permission of the route decides who writes it.';
 
--- Organisations: suppliers and lessors are a directory for all; everybody else is seen by scope.
+-- Organisations: suppliers, lessors and operators are a directory for all; everybody else is seen by scope.
 CALL admit_processes('organisations');
 CREATE POLICY scope ON organisations FOR SELECT TO fleet_api USING (
     (SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[])
-    OR parent_id = ANY ((SELECT seen_organisations())::integer[]) OR kind IN ('supplier', 'lessor'));
+    OR parent_id = ANY ((SELECT seen_organisations())::integer[]) OR kind IN ('supplier', 'lessor', 'operator'));
 CREATE POLICY scope_insert ON organisations FOR INSERT TO fleet_api WITH CHECK (
     (SELECT sees_all()) OR parent_id = ANY ((SELECT seen_organisations())::integer[]));
 -- The root of a scope keeps its place: only those above it may move it.

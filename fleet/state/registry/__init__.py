@@ -1,0 +1,1 @@
+"""What there is: models, kit types, locations, components."""

@@ -125,19 +125,24 @@ async def _stage(connection: Connection, lines: list[KitLine]) -> None:
 
 def _stage_row(line: KitLine) -> tuple[Any, ...]:
     wanted = None if line.wanted_components is None else json.dumps(line.wanted_components)
-    organisation = line.organisation
     return (
         line.line,
         line.kit,
         line.label,
         line.state,
-        None if organisation is None else slug_of(organisation),
-        organisation,
+        *_named(line.organisation),
+        *_named(line.owner),
         line.kit_type,
+        *_named(line.location),
         line.expected_interval_s,
         line.tolerance,
         wanted,
     )
+
+
+def _named(text: str | None) -> tuple[str | None, str | None]:
+    """A slug or name, as both."""
+    return (None, None) if text is None else (slug_of(text), text)
 
 
 async def _existing(connection: Connection) -> list[_Existing]:
@@ -151,8 +156,10 @@ async def _enter(connection: Connection, actor: str, *, update: bool) -> ImportR
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(_SQL["add_organisations"])
         organisations = tuple(sorted(await cursor.fetchall()))
+    for query in ("add_kit_types", "add_locations", "place_stage"):
+        await connection.execute(_SQL[query])
     updated = await _update(connection, actor) if update else 0
-    created = await _count(connection, _SQL["insert_kits"], {"actor": actor})
+    created = await _insert(connection, actor)
     if created or updated:
         body = Jsonb({"created": created, "updated": updated})
         await connection.execute(_SQL["announce"], {"body": body})
@@ -165,11 +172,24 @@ async def _enter(connection: Connection, actor: str, *, update: bool) -> ImportR
     )
 
 
+async def _insert(connection: Connection, actor: str) -> int:
+    await connection.execute(_SQL["make_added"])
+    created = await _count(connection, _SQL["insert_kits"])
+    if created:
+        # Statements of their own: the policies of these tables ask for the kit, which must be visible by then.
+        for query in ("insert_latest", "insert_custodies", "insert_stays"):
+            await connection.execute(_SQL[query])
+        await connection.execute(_SQL["log_added"], {"actor": actor})
+    return created
+
+
 async def _update(connection: Connection, actor: str) -> int:
     await connection.execute(_SQL["make_before"])
     await connection.execute(_SQL["drop_unchanged"])
     await connection.execute(_SQL["analyze_change"])
     await connection.execute(_SQL["lock_latest"])
+    for query in ("close_stays", "open_changed_stays", "close_custodies", "open_changed_custodies"):
+        await connection.execute(_SQL[query])
     cursor = await connection.execute(_SQL["update_kits"])
     await connection.execute(_SQL["set_watches"])
     await connection.execute(_SQL["log_changes"], {"actor": actor})

@@ -26,6 +26,8 @@ COLUMNS = (
     "expected_interval_s",
     "tolerance",
     "wanted_components",
+    "owner",
+    "location",
 )
 MAX_FILE_BYTES = 256 * 1024 * 1024
 MAX_LINES = 2_000_000
@@ -34,7 +36,10 @@ MAX_CELL = 16 * 1024
 
 @dataclass(frozen=True, slots=True)
 class KitLine:
-    """One kit to import; None says nothing. `organisation` is a slug or a name; `line` counts from 1."""
+    """One kit to import; None says nothing. `line` counts from 1.
+
+    `organisation` (whose it is), `owner` (who bought it) and `location` are slugs or names.
+    """
 
     kit: str
     label: str | None = None
@@ -44,6 +49,8 @@ class KitLine:
     expected_interval_s: int | None = None
     tolerance: float | None = None
     wanted_components: dict[str, str] | None = None
+    owner: str | None = None
+    location: str | None = None
     line: int = 0
 
 
@@ -70,8 +77,10 @@ def problem(line: KitLine) -> str | None:
         reason = bad_value(f.name, getattr(line, f.name)) if f.name != "line" else None
         if reason is not None:
             return f"{f.name}: {reason}"
-    if line.organisation is not None and slug_of(line.organisation) is None:
-        return f"organisation: {line.organisation[:80]!r} holds no letter or digit"
+    for name in ("organisation", "owner", "location"):
+        given = getattr(line, name)
+        if given is not None and slug_of(given) is None:
+            return f"{name}: {given[:80]!r} holds no letter or digit"
     return None
 
 
@@ -202,7 +211,7 @@ def write_kit_file(rows: Iterable[dict[str, Any]]) -> Iterator[str]:
     for row in rows:
         components = ";".join(f"{name}={version}" for name, version in row["wanted_components"].items())
         cells = {**row, "wanted_components": components}
-        writer.writerow("" if cells[column] is None else cells[column] for column in COLUMNS)
+        writer.writerow("" if cells.get(column) is None else cells[column] for column in COLUMNS)
         if buffer.tell() > 2**16:
             yield buffer.getvalue()
             buffer.seek(0)

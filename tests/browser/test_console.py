@@ -93,7 +93,7 @@ def _much(database: str) -> None:
             INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at)
             VALUES ('SR-1', 1, 'version_drift', 'service', 'urgent', 'open', now(), now() - interval '1 hour')
         )
-        INSERT INTO kit_events (kit_id, what, after, actor, reason)
+        INSERT INTO book_events (kit_id, what, after, actor, reason)
         VALUES (1, 'opening', '{"state": "installed"}', 'x', repeat('because', 20))
         """,
     )

@@ -183,7 +183,7 @@ async def test_nobody_overwrites_what_somebody_else_changed(database: str) -> No
         assert anyway.json()["revision"] == 3
         same = await client.patch(f"{KITS}/K-1", json={"tolerance": 2.0}, headers={"If-Match": "*"})
         assert same.json()["revision"] == 3
-    assert rows(database, "SELECT what FROM kit_events ORDER BY 1") == [("edit",), ("edit",), ("opening",)]
+    assert rows(database, "SELECT what FROM book_events ORDER BY 1") == [("edit",), ("edit",), ("opening",)]
 
 
 async def test_only_steps_of_the_table_are_taken(database: str) -> None:

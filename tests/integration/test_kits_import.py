@@ -48,7 +48,7 @@ async def test_kits_enter_as_opening_balances(connection: Connection, database: 
     assert rows(
         database, "SELECT watch_allowance_s, watch_interval_s, watch_from_clock_s FROM kit_latest ORDER BY kit_id"
     ) == [(10800, 7200, 77), (None, None, None)]
-    assert rows(database, "SELECT what, before, actor FROM kit_events") == [("opening", None, "test")] * 2
+    assert rows(database, "SELECT what, before, actor FROM book_events") == [("opening", None, "test")] * 2
     assert rows(database, "SELECT type, body FROM events") == [("kits.imported", {"created": 2, "updated": 0})]
     assert rows(database, "SELECT slug, name FROM organisations") == [("aalborg-kommune", "Aalborg Kommune")]
 
@@ -95,7 +95,7 @@ async def test_an_update_changes_what_the_file_says_and_no_more(connection: Conn
         database, "SELECT watch_allowance_s, watch_interval_s, watch_from_clock_s FROM kit_latest ORDER BY kit_id"
     ) == [(180, 60, 10), (None, None, None), (900, 300, 20)]
     logged = rows(
-        database, "SELECT kit_id, what, after ->> 'state' FROM kit_events WHERE before IS NOT NULL ORDER BY 1"
+        database, "SELECT kit_id, what, after ->> 'state' FROM book_events WHERE before IS NOT NULL ORDER BY 1"
     )
     assert logged == [(1, "edit", "installed"), (2, "opening", "lost")]
     assert rows(database, "SELECT kit_id FROM evaluation_queue ORDER BY 1") == [(1,), (2,)]
@@ -104,10 +104,10 @@ async def test_an_update_changes_what_the_file_says_and_no_more(connection: Conn
 async def test_a_second_import_of_the_same_leaves_no_trace(connection: Connection, database: str) -> None:
     lines = [KitLine(f"K-{number}", state="installed", organisation="nord") for number in range(5)]
     await import_kits(connection, lines, actor="test", update=True)
-    before = value(database, "SELECT count(*) FROM kit_events")
+    before = value(database, "SELECT count(*) FROM book_events")
     report = await import_kits(connection, lines, actor="test", update=True)
     assert (report.created, report.updated, report.unchanged) == (0, 0, 5)
-    assert value(database, "SELECT count(*) FROM kit_events") == before
+    assert value(database, "SELECT count(*) FROM book_events") == before
     assert value(database, "SELECT count(*) FROM events") == 1
 
 
@@ -167,7 +167,7 @@ def test_the_command_line_imports_and_exports(database: str, tmp_path: Path) -> 
     assert fleet(database, "kits", "export", str(out)).returncode == 0
     printed = fleet(database, "kits", "export").stdout
     assert printed == out.read_text()
-    assert printed.splitlines()[1] == "K-1,x,installed,,,300,,"
+    assert printed.splitlines()[1] == "K-1,x,installed,,,300,,,,"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kits.csv", "out.csv"]
 
 

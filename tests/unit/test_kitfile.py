@@ -20,7 +20,7 @@ def test_all_columns_in_any_order() -> None:
     )
     assert read.bad == []
     assert read.lines == [
-        KitLine("K-1", "Demo", "installed", "Aalborg Kommune", "copd", 600, 2.5, {"os": "14", "app": "4.2.0"}, 2)
+        KitLine("K-1", "Demo", "installed", "Aalborg Kommune", "copd", 600, 2.5, {"os": "14", "app": "4.2.0"}, line=2)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -78,12 +77,6 @@ async def location_called(connection: Connection, text: str) -> Location | None:
     found = await fetch_all(connection, _SQL["called"], {"text": text}, Location)
     exact = [each for each in found if each.slug == text]
     return exact[0] if exact else found[0] if len(found) == 1 else None
-
-
-def slug_for(name: str) -> str:
-    """A slug made of a name: what is no letter or digit becomes a hyphen, Danish letters are spelled out."""
-    spelled = name.lower().replace("æ", "ae").replace("ø", "oe").replace("å", "aa")
-    return re.sub(r"[^a-z0-9]+", "-", spelled).strip("-")[:63].strip("-") or "place"
 
 
 async def add_location(connection: Connection, new: NewLocation) -> Location:

@@ -1,0 +1,53 @@
+"""Civil registration numbers are seen wherever they stand, and nothing else is taken for one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet.state.texts import bad_text, looks_like_cpr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "0101011234",
+        "010101-1234",
+        "010101 1234",
+        "010101.1234",
+        "the citizen is 3112991111, call",
+        "K0101011234x",
+        "2902004321",
+        "6101011234",  # a replacement number: 60 added to the day
+        "x-010101-1234-y",
+    ],
+)
+def test_numbers_that_could_be_one(text: str) -> None:
+    assert looks_like_cpr(text)
+    assert bad_text(text) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "356938035643809",  # an IMEI
+        "8945012345678901234",  # an ICCID
+        "3202011234",  # no day 32
+        "0113011234",  # no month 13
+        "3004011",
+        "00000000",
+        "12345678901",  # eleven digits
+        "K-004711",
+        "+4512345678",
+        "3002991111",  # no 30 February
+    ],
+)
+def test_numbers_that_cannot_be_one(text: str) -> None:
+    assert not looks_like_cpr(text)
+
+
+@given(st.dates(), st.integers(0, 9999), st.sampled_from(["", "-", " ", "."]), st.text("abc ", max_size=5))
+def test_every_date_with_any_four_digits(day, last, sign, around) -> None:  # type: ignore[no-untyped-def]
+    assert looks_like_cpr(f"{around}{day:%d%m%y}{sign}{last:04d}{around}")

@@ -8,10 +8,12 @@ fields.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -20,6 +22,7 @@ from fleet.errors import ConfigError
 from fleet.protocol.endpoint import Endpoint
 
 PREFIX = "FLEET_"
+_PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?/?|https?://\[[0-9A-Fa-f:]+\](?::[0-9]{1,5})?/?")
 
 
 class LogFormat(StrEnum):
@@ -76,7 +79,35 @@ class Settings(BaseSettings):
     topic_root: str = Field("fleet/v1", description="First levels of every MQTT topic")
     secret_key: SecretStr | None = Field(
         None,
-        description="Signs console sessions; at least 32 characters; without it sessions end with the process",
+        description="Signs the console's cookies and encrypts second factors; at least 32 characters; without it nobody"
+        " can set up a second factor and logins end with the process",
+    )
+    http_public_url: str | None = Field(
+        None,
+        description="Address people type for the console, `https://fleet.example.dk`; with https cookies are sent over"
+        " TLS only; OpenID Connect comes back to it",
+    )
+    oidc_issuer: str | None = Field(
+        None, description="OpenID Connect provider for logins, its issuer address; none is asked without it"
+    )
+    oidc_client_id: str | None = Field(None, description="Our client id at the provider")
+    oidc_client_secret: SecretStr | None = Field(
+        None, description="Our client secret; without it we are a public client"
+    )
+    oidc_name: str | None = Field(None, description="What people call the provider; its host name without")
+    oidc_scopes: str = Field("openid", description="Scopes to ask for, separated by spaces")
+    oidc_roles_claim: str = Field(
+        "roles",
+        description="Claim of the ID token with the roles, dots for inner fields; `fleet:<role>:<organisation>` each,"
+        " with `*` for the whole installation",
+    )
+    oidc_role_map: str = Field(
+        "",
+        description="Values of that claim by other names, `value=role:organisation;value=role:*`",
+    )
+    oidc_username_claim: str | None = Field(
+        None,
+        description="Claim to take the account name from, which must be no person's name; a name is made up without",
     )
 
     @field_validator("log_level", "log_format", mode="before")
@@ -98,6 +129,20 @@ class Settings(BaseSettings):
             raise ValueError("must have at least 32 characters")
         return value
 
+    @field_validator("http_public_url")
+    @classmethod
+    def _public_url(cls, value: str | None) -> str | None:
+        if value is not None and not _PUBLIC_URL.fullmatch(value):
+            raise ValueError("must be like https://fleet.example.dk, without a path")
+        return None if value is None else value.rstrip("/")
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str | None) -> str | None:
+        if value is not None and not is_private_url(value):
+            raise ValueError("must start with https:// (http:// only on this machine)")
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _database(cls, value: SecretStr | None) -> SecretStr | None:
@@ -117,6 +162,19 @@ class Settings(BaseSettings):
                 raise ValueError(f"FLEET_MQTT_URL: {error}") from None
         return self
 
+    @model_validator(mode="after")
+    def _oidc(self) -> Settings:
+        if self.oidc_issuer is not None:
+            for name in ("oidc_client_id", "http_public_url"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{PREFIX}{name.upper()} is needed with FLEET_OIDC_ISSUER")
+        return self
+
+    @property
+    def secure_cookies(self) -> bool:
+        """Whether the console is reached over TLS only."""
+        return self.http_public_url is not None and self.http_public_url.startswith("https://")
+
     def dsn(self) -> str:
         """The database's address; raises ConfigError when it is not set."""
         if self.database_url is None:
@@ -133,6 +191,14 @@ class Settings(BaseSettings):
             cert_file=self.mqtt_cert_file,
             key_file=self.mqtt_key_file,
         )
+
+
+def is_private_url(url: str) -> bool:
+    """Whether what is sent to `url` can be read by nobody on the way: over TLS, or within this machine."""
+    parts = urlsplit(url)
+    return bool(parts.hostname) and (
+        parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"))
+    )
 
 
 def _is_conninfo(dsn: str) -> bool:

@@ -54,6 +54,7 @@ EVENT_SUBSCRIBERS_DROPPED = Counter(
     "fleet_event_subscribers_dropped_total", "Event streams ended because their reader was too slow"
 )
 EVENTS_SENT = Counter("fleet_events_published_total", "Changes handed to the event streams of this process")
+LOGINS = Counter("fleet_logins_total", "Logins of the console, by method and what came of them", ["method", "outcome"])
 
 # worker
 WORKER_LEADER = Gauge("fleet_worker_leader", "1 while this process leads, 0 while it stands by")

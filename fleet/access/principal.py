@@ -35,10 +35,14 @@ NOTHING = Scope(frozenset())
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """A role over organisations (with all below them); None is the whole installation."""
+    """A role over organisations (with all below them); None is the whole installation.
+
+    `root` is the organisation it was given for: the others are below that, or there by agreement, and agreements end.
+    """
 
     role: Role
     organisations: frozenset[int] | None = None
+    root: int | None = None
 
     def covers(self, organisation_ids: Iterable[int | None]) -> bool:
         """Whether the grant reaches a thing of any of these organisations."""
@@ -75,6 +79,20 @@ class Principal:
     def holds(self, permission: Permission, *organisation_ids: int | None) -> bool:
         """Whether the caller holds `permission` over a thing of these organisations."""
         return any(allowed(role, permission) for role in self.roles_for(*organisation_ids))
+
+    def roots(self, *roles: Role) -> frozenset[int] | None:
+        """The organisations that one of the roles was given for; None when for the whole installation."""
+        given = [grant for grant in self.grants if grant.role in roles]
+        if any(grant.organisations is None for grant in given):
+            return None
+        return frozenset(grant.root for grant in given if grant.root is not None)
+
+    @property
+    def everywhere(self) -> Scope:
+        """Wherever the caller has any role."""
+        if any(grant.organisations is None for grant in self.grants):
+            return Scope(None)
+        return Scope(frozenset().union(*(grant.organisations or () for grant in self.grants)))
 
     @property
     def roles(self) -> frozenset[Role]:

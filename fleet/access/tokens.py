@@ -15,6 +15,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row, scalar_row
 
+from fleet.access.giving import may_give
 from fleet.access.principal import Grant, Principal
 from fleet.access.roles import Role
 from fleet.db.queries import load_queries
@@ -84,8 +85,9 @@ async def create(
     if not name.strip() or len(name) > MAX_NAME or not name.isprintable():
         raise InvalidError("name", f"give 1 to {MAX_NAME} printable characters")
     organisation_id = await _organisation_id(connection, organisation)
-    if by is not None:
-        _check_may_give(by, role, organisation_id)
+    if by is not None and not await may_give(connection, by, role, organisation_id):
+        where = "the whole installation: name an organisation" if organisation_id is None else "that organisation"
+        raise InvalidError("role" if organisation_id else "organisation", f"you do not hold {role} over {where}")
     secret = PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     values = {
         "name": name.strip(),
@@ -112,13 +114,6 @@ async def _organisation_id(connection: AsyncConnection[Any], slug: str | None) -
     if found is None:
         raise InvalidError("organisation", f"there is none with the slug {slug!r}")
     return found
-
-
-def _check_may_give(by: Principal, role: Role, organisation_id: int | None) -> None:
-    held = by.roles_for(organisation_id)
-    if role not in held and Role.ADMIN not in held:
-        where = "the whole installation: name an organisation" if organisation_id is None else "that organisation"
-        raise InvalidError("role" if organisation_id else "organisation", f"you do not hold {role} over {where}")
 
 
 async def list_tokens(
@@ -149,17 +144,8 @@ async def revoke(connection: AsyncConnection[Any], token_id: int) -> Token:
 
 async def authenticate(connection: AsyncConnection[Any], secret: str) -> Principal | Refusal:
     """Who holds `secret`; a refusal is a value."""
-    return await _principal(connection, {"secret_hash": hash_secret(secret), "token_id": None})
-
-
-async def authenticate_session(connection: AsyncConnection[Any], token_id: int) -> Principal | Refusal:
-    """Whether the token behind a signed console session still counts."""
-    return await _principal(connection, {"secret_hash": None, "token_id": token_id})
-
-
-async def _principal(connection: AsyncConnection[Any], values: dict[str, Any]) -> Principal | Refusal:
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["authenticate"], values)
+        await cursor.execute(_SQL["authenticate"], {"secret_hash": hash_secret(secret), "token_id": None})
         row = await cursor.fetchone()
     if row is None:
         return Refusal.UNKNOWN
@@ -168,4 +154,5 @@ async def _principal(connection: AsyncConnection[Any], values: dict[str, Any]) -
     if row["expired"]:
         return Refusal.EXPIRED
     organisations = None if row["organisation_id"] is None else frozenset(row["organisations"])
-    return Principal("token", row["token_id"], row["name"], (Grant(Role(row["role"]), organisations),))
+    grant = Grant(Role(row["role"]), organisations, row["organisation_id"])
+    return Principal("token", row["token_id"], row["name"], (grant,))

@@ -8,10 +8,16 @@ import secrets
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 from fastapi import FastAPI
+from itsdangerous import URLSafeTimedSerializer
 from starlette.middleware.sessions import SessionMiddleware
 
 from fleet import __version__
+from fleet.access import oidc, sessions
+from fleet.access.oidc import ASK_WITHIN_S, Provider
+from fleet.access.passwords import HashingThreads
+from fleet.access.totp import Sealer
 from fleet.api import (
     administration,
     cases,
@@ -21,10 +27,13 @@ from fleet.api import (
     events,
     kits,
     locations,
+    me,
     operations,
     organisations,
+    placements,
     problems,
     statistics,
+    users,
 )
 from fleet.api.feed import Feed
 from fleet.api.middleware import BodyLimit, RequestLog
@@ -34,7 +43,6 @@ from fleet.db.connect import open_pool
 from fleet.log import get_logger
 
 MAX_BODY_BYTES = 256 * 1024
-SESSION_MAX_AGE_S = 12 * 3600
 POOL_SIZE = 10
 
 _LOG = get_logger("fleet.api")
@@ -52,6 +60,9 @@ _ROUTERS: tuple[Any, ...] = (
     cases,
     administration,
     organisations,
+    users,
+    me,
+    placements,
     catalogue,
     locations,
     components,
@@ -98,12 +109,20 @@ def create_app(settings: Settings) -> FastAPI:
     for module in _ROUTERS:
         app.include_router(module.router)
     console.mount_static(app)
+    secret_key = _secret_key(settings)
+    app.state.flows = URLSafeTimedSerializer(secret_key, salt="login at the provider")
+    app.state.sealer = None if settings.secret_key is None else Sealer(secret_key)
+    app.state.provider_client = oidc.client_of(settings)
+    app.state.provider = None
+    app.state.any_user = False
     app.add_middleware(
         SessionMiddleware,
-        secret_key=_secret_key(settings),
-        session_cookie="fleet_session",
-        max_age=SESSION_MAX_AGE_S,
+        secret_key=secret_key,
+        # Browsers take a name with this prefix from the very host over TLS only, so that no neighbour can plant one.
+        session_cookie="__Host-fleet_session" if settings.secure_cookies else "fleet_session",
+        max_age=sessions.LIVES_S,
         same_site="strict",
+        https_only=settings.secure_cookies,
     )
     app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
     app.add_middleware(RequestLog)
@@ -113,9 +132,17 @@ def create_app(settings: Settings) -> FastAPI:
 @contextlib.asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: Settings = app.state.settings
-    async with open_pool(settings.dsn(), role="api", run_as=roles.API, max_size=POOL_SIZE) as pool:
+    async with (
+        contextlib.AsyncExitStack() as stack,
+        open_pool(settings.dsn(), role="api", run_as=roles.API, max_size=POOL_SIZE) as pool,
+    ):
         app.state.pool = pool
         app.state.feed = Feed(pool)
+        app.state.hashing = stack.enter_context(contextlib.closing(HashingThreads()))
+        if (client := app.state.provider_client) is not None:
+            app.state.provider = Provider(
+                client, await stack.enter_async_context(httpx.AsyncClient(timeout=ASK_WITHIN_S))
+            )
         reader = asyncio.create_task(app.state.feed.run(), name="feed")
         reader.add_done_callback(_tell_if_it_died)
         try:

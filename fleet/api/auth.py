@@ -19,10 +19,11 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
-from fleet.access import tokens
+from fleet.access import sessions, tokens
 from fleet.access.entering import enter
 from fleet.access.principal import Principal, Scope
 from fleet.access.roles import Permission
+from fleet.access.sessions import Need, Session
 from fleet.access.tokens import Refusal
 from fleet.api.problems import ProblemError, invalid
 
@@ -51,9 +52,12 @@ def pool_of(request: Request) -> Pool:
 
 
 class Gate:
-    """Lets a request through when its caller holds `permission`; every route has one."""
+    """Lets a request through when its caller holds `permission`; every route has one.
 
-    def __init__(self, permission: Permission) -> None:
+    Without a permission it lets everybody through who is logged in, however far: for what is their own.
+    """
+
+    def __init__(self, permission: Permission | None) -> None:
         self.permission = permission
 
     async def admit(
@@ -61,6 +65,10 @@ class Gate:
     ) -> Principal:
         """The caller, when it may; raises the problem otherwise."""
         principal = await identify(request, bearer, connection)
+        if self.permission is None:
+            return principal
+        if (session := session_of(request)) is not None and session.need is not None:
+            raise unfinished(session.need)
         if not principal.may(self.permission):
             held = ", ".join(sorted(principal.roles)) or "no role"
             detail = f"the permission {self.permission} is needed, and {held} does not hold it"
@@ -76,7 +84,8 @@ class Requires(Gate):
         refuse_unknown_query(request)
         async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection, connection.transaction():
             principal = await self.admit(request, bearer, connection)
-            await enter(connection, principal, principal.scope(self.permission), origin=origin_of(request))
+            scope = principal.everywhere if self.permission is None else principal.scope(self.permission)
+            await enter(connection, principal, scope, origin=origin_of(request))
             yield Call(connection, principal)
 
 
@@ -113,15 +122,30 @@ async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None
         if bearer is None or len(bearer.credentials) > _MAX_TOKEN:
             raise unauthorised("unknown_token", "the Authorization header is no bearer token")
         found = await tokens.authenticate(connection, bearer.credentials)
-    elif (token_id := request.session.get("token_id")) is not None:
+    elif (secret := request.session.get("session")) is not None:
         await check_csrf(request)
-        found = await tokens.authenticate_session(connection, int(token_id))
+        session = await sessions.authenticate(connection, str(secret))
+        if session is None or session.need is Need.CODE:
+            raise unauthorised("no_session", "the login is not complete or has ended")
+        request.state.session = session
+        found = session.principal
     else:
         raise unauthorised("no_token", "a bearer token is needed")
     if isinstance(found, Refusal):
         raise unauthorised(found.value, _WHY[found])
     request.state.principal = found
     return found
+
+
+def session_of(request: Request) -> Session | None:
+    """The session of the present caller; None when a token was sent."""
+    return getattr(request.state, "session", None)
+
+
+def unfinished(need: Need) -> ProblemError:
+    """403: the caller must do something at `/api/v1/me` first; `need` says what."""
+    detail = "change the one-time password first" if need is Need.NEW_PASSWORD else "set up a second factor first"
+    return ProblemError(HTTPStatus.FORBIDDEN, "login-unfinished", detail, more={"need": need.value})
 
 
 _WHY = {
@@ -133,7 +157,7 @@ _WHY = {
 
 def unauthorised(reason: str, detail: str) -> ProblemError:
     """401; with an `error` in the challenge only when a token was given (RFC 6750, 3.1)."""
-    challenge = 'Bearer realm="fleet"' + ("" if reason == "no_token" else ', error="invalid_token"')
+    challenge = 'Bearer realm="fleet"' + ("" if reason in ("no_token", "no_session") else ', error="invalid_token"')
     return ProblemError(
         HTTPStatus.UNAUTHORIZED,
         "unauthorised",
@@ -178,4 +202,8 @@ ReadQuarantine = Annotated[Call, requires(P.QUARANTINE_READ)]
 ReadStatistics = Annotated[Principal, Depends(RequiresBriefly(P.STATISTICS_READ))]
 ReadTokens = Annotated[Call, requires(P.TOKENS_READ)]
 WriteTokens = Annotated[Call, requires(P.TOKENS_WRITE)]
+ReadUsers = Annotated[Call, requires(P.USERS_READ)]
+WriteUsers = Annotated[Call, requires(P.USERS_WRITE)]
+LoggedIn = Annotated[Call, Depends(Requires(None), scope="function")]
+LoggedInBriefly = Annotated[Principal, Depends(RequiresBriefly(None))]
 FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ))]

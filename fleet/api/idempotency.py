@@ -44,18 +44,20 @@ async def once(
     status: int = 200,
     headers: Headers = _no_headers,
     once_only: str | None = None,
+    secret: bool = False,
 ) -> Response:
     """Run `work` in one transaction, or give the answer that the same request got before.
 
-    `headers` are made from the answer's body; the field `once_only` of it is answered once and not kept. A
-    failed request keeps nothing, so it can be tried again.
+    `headers` are made from the answer's body; the field `once_only` of it is answered once and not kept. Of a `secret`
+    request, one with a password, not even a hash of the body is kept. A failed request keeps nothing, so it can be
+    tried again.
     """
     if key is None:
         async with call.connection.transaction():
             body = (await work()).model_dump(mode="json")
         return JSONResponse(body, status, headers=headers(body))
     about = {"principal": call.principal.key, "key": key}
-    request_hash = await _hash(request)
+    request_hash = _hash(request, b"" if secret else await request.body())
     async with call.connection.transaction():
         earlier = await _claim(call, about, request_hash)
         if earlier is not None:
@@ -64,6 +66,23 @@ async def once(
         kept = {name: None if name == once_only else value for name, value in body.items()}
         await call.connection.execute(_SQL["keep"], {**about, "status": status, "body": Json(kept)})
     return JSONResponse(body, status, headers=headers(body))
+
+
+async def answered(request: Request, call: Call, key: str | None, *, status: int = 200) -> Response | None:
+    """The answer that the same `secret` request got before; None when this is the first.
+
+    For work that has transactions of its own: ask here first, and hand the result to `once` afterwards.
+    """
+    if key is None:
+        return None
+    async with call.connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["answered"], {"principal": call.principal.key, "key": key})
+        earlier = await cursor.fetchone()
+    if earlier is None:
+        return None
+    if bytes(earlier["request_hash"]) != _hash(request, b""):
+        raise invalid("Idempotency-Key", "was used for another request", place="header")
+    return JSONResponse(earlier["body"], status)
 
 
 async def _claim(call: Call, about: dict[str, Any], request_hash: bytes) -> dict[str, Any] | None:
@@ -78,6 +97,6 @@ async def _claim(call: Call, about: dict[str, Any], request_hash: bytes) -> dict
     return earlier
 
 
-async def _hash(request: Request) -> bytes:
+def _hash(request: Request, body: bytes) -> bytes:
     line = f"{request.method} {request.url.path}\n".encode()
-    return hashlib.sha256(line + await request.body()).digest()
+    return hashlib.sha256(line + body).digest()

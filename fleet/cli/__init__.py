@@ -14,6 +14,7 @@ from fleet.cli.doctor import doctor
 from fleet.cli.readers import reader_app
 from fleet.cli.roles import api, ingest, migrate, worker
 from fleet.cli.up import up
+from fleet.cli.users import user_app
 from fleet.errors import ExitCode, FleetError
 
 app = typer.Typer(
@@ -28,6 +29,7 @@ app.callback()(context.options)
 for command in (up, ingest, worker, api, migrate, doctor, bench):
     app.command()(command)
 app.add_typer(token_app, name="token")
+app.add_typer(user_app, name="user")
 app.add_typer(kits_app, name="kits")
 app.add_typer(reader_app, name="reader")
 

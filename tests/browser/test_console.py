@@ -44,7 +44,7 @@ async def desk(database: str, **context: Any) -> AsyncIterator[Desk]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         await page.goto(f"{url}/kits/K-1")
         await page.get_by_label("Token").fill(token)
-        await page.get_by_role("button", name="Log in").click()
+        await page.get_by_role("button", name="Use the token").click()
         await expect(page).to_have_url(f"{url}/kits/K-1")
         yield Desk(page, url, token, complaints)
         await browser.close()

@@ -53,6 +53,11 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("FLEET_TOPIC_ROOT", "fleet/#"),
         ("FLEET_TOPIC_ROOT", "fleet//v1"),
         ("FLEET_SECRET_KEY", "short"),
+        ("FLEET_HTTP_PUBLIC_URL", "fleet.example.dk"),
+        ("FLEET_HTTP_PUBLIC_URL", "https://fleet.example.dk/console"),
+        ("FLEET_HTTP_PUBLIC_URL", "https://user@fleet.example.dk"),
+        ("FLEET_OIDC_ISSUER", "http://login.example.dk"),
+        ("FLEET_OIDC_ISSUER", "login.example.dk"),
         ("FLEET_COLOUR", "blue"),
         ("FLEET_HTTP_PROT", "80"),
     ],
@@ -66,6 +71,25 @@ def test_a_bad_value_or_name_stops_with_one_line_that_names_it(
     assert name in str(caught.value)
     assert "\n" not in str(caught.value)
     assert caught.value.exit_code is ExitCode.WRONG_USE
+
+
+def test_a_provider_needs_our_name_there_and_the_way_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FLEET_OIDC_ISSUER", "https://login.example.dk/realms/nord")
+    for name, value in (("FLEET_OIDC_CLIENT_ID", "fleet"), ("FLEET_HTTP_PUBLIC_URL", "https://fleet.example.dk/")):
+        with pytest.raises(ConfigError, match=name):
+            load_settings()
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert settings.http_public_url == "https://fleet.example.dk"
+    assert settings.secure_cookies
+
+
+@pytest.mark.parametrize(
+    ("url", "secure"),
+    [(None, False), ("http://fleet.example.dk", False), ("http://[::1]:8000", False), ("https://10.0.0.1:8443", True)],
+)
+def test_cookies_are_for_tls_where_people_come_by_tls(url: str | None, secure: bool) -> None:
+    assert Settings(http_public_url=url).secure_cookies is secure
 
 
 @pytest.mark.parametrize("content", ["colour = 1", "http_port = [", "\x00", "[http]\nport = 1"])

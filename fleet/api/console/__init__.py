@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from fleet.api.console.pages import router
+from fastapi import APIRouter
+
+from fleet.api.console import account, login, pages
 from fleet.api.console.rendering import mount_static
 
 __all__ = ["mount_static", "router"]
+
+router = APIRouter()
+for _part in (pages, login, account):
+    router.include_router(_part.router)

@@ -7,19 +7,16 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import BaseModel, ConfigDict, Field
 
-from fleet.access import tokens
 from fleet.access.roles import Permission
-from fleet.access.tokens import Refusal
 from fleet.alerts import desk
 from fleet.api import cases, kits
-from fleet.api.auth import CONNECTION_WAIT_S, AcknowledgeAlerts, Call, ReadKits, check_csrf, pool_of
+from fleet.api.auth import AcknowledgeAlerts, Call, ReadKits, pool_of
 from fleet.api.cases import AlertQuery, IncidentQuery, RequestQuery
+from fleet.api.console.login import ConsoleForm
 from fleet.api.console.rendering import (
     LANGUAGE_COOKIE,
     HtmlRoute,
-    csrf_token,
     local_path,
     render,
 )
@@ -39,19 +36,6 @@ STALE_LISTENING_S = 10.0
 YEAR_S = 365 * 24 * 3600
 
 _LOG = get_logger("fleet.api.console")
-
-
-class _Form(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    csrf: str = Field("", max_length=100)
-
-
-class LoginForm(_Form):
-    """A pasted token; `next` is where to go then."""
-
-    token: str = Field("", max_length=300)
-    next: str = Field("/", max_length=2000)
 
 
 @router.get("/")
@@ -82,41 +66,11 @@ async def kit_page(request: Request, call: ReadKits, kit: KitPath) -> Response:
 
 
 @router.post("/alerts/{id}/acknowledge")
-async def acknowledge(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[_Form, Form()]) -> Response:
+async def acknowledge(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[ConsoleForm, Form()]) -> Response:
     """Take care of an alert; the gate has checked the form's token."""
     alert = await cases.get_alert(call, id)
     await desk.acknowledge(call.connection, id, actor=call.principal.actor)
     return RedirectResponse(f"/kits/{alert.kit}", 303)
-
-
-@router.get("/login")
-async def login_page(request: Request, next: Annotated[str, Query(max_length=2000)] = "/") -> Response:
-    """Where a token is pasted."""
-    return render(request, "login.html", next=local_path(next), refused=False)
-
-
-@router.post("/login")
-async def log_in(request: Request, form: Annotated[LoginForm, Form()]) -> Response:
-    """Turn a token into a session."""
-    await check_csrf(request)
-    async with pool_of(request).connection(timeout=CONNECTION_WAIT_S) as connection:
-        found = await tokens.authenticate(connection, form.token.strip())
-    if isinstance(found, Refusal):
-        _LOG.warning("login refused", reason=found.value)
-        return render(request, "login.html", status=403, next=local_path(form.next), refused=True)
-    # A new session, so that one planted before the login is worth nothing.
-    request.session.clear()
-    request.session["token_id"] = found.token_id
-    csrf_token(request)
-    return RedirectResponse(local_path(form.next), 303)
-
-
-@router.post("/logout")
-async def log_out(request: Request, _: Annotated[_Form, Form()]) -> Response:
-    """End the session."""
-    await check_csrf(request)
-    request.session.clear()
-    return RedirectResponse("/login", 303)
 
 
 @router.get("/language/{language}")
@@ -125,7 +79,10 @@ async def choose_language(
 ) -> Response:
     """Remember the language of this browser."""
     response = RedirectResponse(local_path(next), 303)
-    response.set_cookie(LANGUAGE_COOKIE, language.value, max_age=YEAR_S, httponly=True, samesite="strict")
+    secure: bool = request.app.state.settings.secure_cookies
+    response.set_cookie(
+        LANGUAGE_COOKIE, language.value, max_age=YEAR_S, secure=secure, httponly=True, samesite="strict"
+    )
     return response
 
 

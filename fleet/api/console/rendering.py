@@ -65,6 +65,8 @@ class HtmlRoute(APIRoute):
                 problem = problems.to_problem(error)
                 if problem.status == 401:
                     return RedirectResponse(login_address(request), 303)
+                if problem.slug == "login-unfinished":
+                    return RedirectResponse("/account", 303)
                 return render(request, "error.html", status=problem.status, problem=problem)
 
         return page
@@ -98,13 +100,15 @@ def csrf_token(request: Request) -> str:
     return str(request.session["csrf"])
 
 
-def render(request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page."""
+def render(
+    request: Request, template: str, *, status: int = 200, path: str | None = None, **values: Any
+) -> HTMLResponse:
+    """A page; `path` is its address where that is not the request's, as after a form."""
     wording = Wording(language_of(request), datetime.now(UTC))
     content = _ENVIRONMENT.get_template(template).render(
         w=wording,
         t=wording.t,
-        request_path=request.url.path,
+        request_path=path or request.url.path,
         request_query=request.url.query,
         csrf=csrf_token(request),
         principal=getattr(request.state, "principal", None),

@@ -1,1 +1,213 @@
--- retention
+-- How long each kind of data stays, and the ways in which what is append-only may still lose something.
+
+-- The audit: an owner sees all of its kits. Nobody writes but note_audit() and the triggers of audited().
+CALL guard_by_organisation('audit');
+REVOKE INSERT ON audit FROM fleet_api, fleet_worker;
+CALL append_only('audit', 'before', 'after', 'reason', 'salt', 'redacted_at');
+
+-- The log of the books: its texts can be redacted, nothing else of it.
+CALL append_only('book_events', 'before', 'after', 'reason');
+CALL audited('book_events');
+
+-- What people decide about rules, alerts and requests; what the rules do is in the event stream and the rows themselves.
+CALL audited_for_people('rules');
+CALL audited_for_people('alerts', 'evidence', 'recovering_since');
+CALL audited_for_people('service_requests');
+
+ALTER TABLE quarantine ADD COLUMN redacted_at timestamptz;
+COMMENT ON COLUMN quarantine.redacted_at IS 'When the payload was removed, by a person or past its time.';
+CREATE INDEX quarantine_unredacted ON quarantine (received_at) WHERE redacted_at IS NULL;
+
+CREATE TABLE retention_policies (
+    kind text COLLATE "C" PRIMARY KEY,
+    keep_days integer NOT NULL,
+    default_days integer NOT NULL,
+    min_days integer NOT NULL CHECK (min_days > 0),
+    max_days integer NOT NULL,
+    revision integer NOT NULL DEFAULT 1,
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT retention_within_bounds CHECK (keep_days BETWEEN min_days AND max_days),
+    CHECK (default_days BETWEEN min_days AND max_days)
+);
+COMMENT ON TABLE retention_policies IS 'How many days each kind of data stays, and between what this may be set.';
+
+CREATE TABLE retention_runs (
+    run_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    kind text COLLATE "C" NOT NULL REFERENCES retention_policies,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    cutoff timestamptz NOT NULL,
+    removed bigint NOT NULL CHECK (removed >= 0),
+    complete boolean NOT NULL
+);
+COMMENT ON TABLE retention_runs IS 'What was removed when, of what was older than the cut-off; not complete when more was left for later.';
+CREATE INDEX retention_runs_by_kind ON retention_runs (kind, at);
+
+-- The policies are the same for all and are seen by all; only who is bound to no organisation changes them.
+CALL admit_processes('retention_policies');
+CREATE POLICY readable ON retention_policies FOR SELECT TO fleet_api USING (true);
+CREATE POLICY installation ON retention_policies FOR UPDATE TO fleet_api USING ((SELECT sees_all())) WITH CHECK ((SELECT sees_all()));
+REVOKE ALL ON retention_policies FROM fleet_api, fleet_worker, fleet_ingest;
+GRANT SELECT, UPDATE (keep_days, revision, updated_at) ON retention_policies TO fleet_api;
+GRANT SELECT ON retention_policies TO fleet_worker;
+CALL audited('retention_policies');
+CALL guard_installation('retention_runs');
+REVOKE INSERT, UPDATE, DELETE ON retention_runs FROM fleet_api;
+REVOKE UPDATE ON retention_runs FROM fleet_worker;
+
+-- Kinds that need an index by age.
+CREATE INDEX alerts_by_end ON alerts (cleared_at) WHERE state = 'cleared';
+CREATE INDEX service_requests_by_end ON service_requests (resolved_at) WHERE resolved_at IS NOT NULL;
+
+-- The oldest lines of the audit, as far as they were chained, all of them older than the cut-off. An anchor takes their
+-- place, and a line tells of it. No caller gets below the least that the policy allows, nor at the last link.
+CREATE FUNCTION trim_audit(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'retention' AS $$
+DECLARE
+    latest timestamptz := now() - make_interval(days => (SELECT min_days FROM retention_policies WHERE kind = 'audit'));
+    anchor audit_anchors;
+    removed bigint;
+BEGIN
+    IF cutoff > latest THEN
+        RAISE EXCEPTION 'the audit is kept at least until %', latest USING ERRCODE = 'invalid_parameter_value';
+    END IF;
+    -- As many links as there are before the first that is young enough to stay.
+    WITH oldest AS (SELECT position, audit_id, hash FROM audit_chain ORDER BY position LIMIT most),
+    aged AS (SELECT o.position, o.hash, bool_and(coalesce(a.at < cutoff, false)) OVER (ORDER BY o.position) AS old
+             FROM oldest o LEFT JOIN audit a USING (audit_id))
+    INSERT INTO audit_anchors (position, hash)
+    SELECT position, hash FROM aged WHERE old AND position < (SELECT max(position) FROM audit_chain)
+    ORDER BY position DESC LIMIT 1
+    RETURNING * INTO anchor;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    WITH links AS (DELETE FROM audit_chain WHERE position <= anchor.position RETURNING audit_id)
+    DELETE FROM audit WHERE audit_id IN (SELECT audit_id FROM links);
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    PERFORM note_audit('audit.trimmed', 'audit', NULL, NULL, NULL, jsonb_build_object(
+        'position', anchor.position, 'hash', encode(anchor.hash, 'hex'), 'removed', removed, 'cutoff', cutoff));
+    RETURN removed;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION trim_audit FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION trim_audit TO fleet_worker;
+
+-- Redaction: texts go, everything else stays, and a line tells who did it and why. The functions change what nobody
+-- else may; they do not ask who sees the row, their callers do.
+CREATE FUNCTION redacted(value jsonb, keys text[]) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    IF jsonb_typeof(value) IS DISTINCT FROM 'object' THEN
+        RETURN value;
+    END IF;
+    RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
+                       WHEN e.key = ANY (keys) AND jsonb_typeof(e.value) <> 'null' THEN '"[redacted]"'
+                       ELSE redacted(e.value, keys) END), '{}')
+            FROM jsonb_each(value) e);
+END
+$$;
+
+-- The chain keeps the digest of what stood there; its salt goes, so that nobody can try what it was. Earlier lines about
+-- redactions of this one repeat what was left then, and lose the same.
+CREATE FUNCTION redact_audit(wanted bigint, keys text[], why text) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
+DECLARE
+    rest audit;
+    note bigint;
+BEGIN
+    UPDATE audit a SET before = redacted(a.before, keys), after = redacted(a.after, keys),
+        reason = CASE WHEN 'reason' = ANY (keys) AND a.reason IS NOT NULL THEN '[redacted]' ELSE a.reason END,
+        salt = NULL, redacted_at = coalesce(a.redacted_at, clock_timestamp())
+    WHERE a.audit_id = wanted RETURNING * INTO rest;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOR note IN SELECT a.audit_id FROM audit a
+                WHERE a.subject_kind = 'audit' AND a.subject = wanted::text AND a.action = 'audit.redacted' LOOP
+        PERFORM redact_audit(note, keys, why);
+    END LOOP;
+    PERFORM note_audit('audit.redacted', 'audit', wanted::text, rest.organisation_id, NULL,
+        jsonb_build_object('before', rest.before, 'after', rest.after, 'reason', rest.reason), why, rest.kit_id);
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION redact_book_event(wanted bigint, keys text[], why text) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
+DECLARE
+    line bigint;
+BEGIN
+    UPDATE book_events e SET before = redacted(e.before, keys), after = redacted(e.after, keys),
+        reason = CASE WHEN 'reason' = ANY (keys) AND e.reason IS NOT NULL THEN '[redacted]' ELSE e.reason END
+    WHERE e.event_id = wanted;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    -- The lines that tell of the event: its own, or the one of many in which it was entered, which has the reason only.
+    FOR line IN
+        SELECT a.audit_id FROM audit a WHERE a.subject_kind = 'book_events' AND a.subject = wanted::text
+        UNION ALL
+        SELECT a.audit_id FROM audit a
+        WHERE a.subject_kind = 'book_events' AND a.subject IS NULL AND 'reason' = ANY (keys) AND a.reason IS NOT NULL
+          AND wanted BETWEEN (a.after ->> 'first')::bigint AND (a.after ->> 'last')::bigint
+    LOOP
+        PERFORM redact_audit(line, keys, why);
+    END LOOP;
+    PERFORM note_audit('book_events.redacted', 'book_events', wanted::text,
+        (SELECT organisation_id FROM book_events WHERE event_id = wanted), NULL,
+        jsonb_build_object('columns', to_jsonb(keys)), why, (SELECT kit_id FROM book_events WHERE event_id = wanted));
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION redact_quarantine(wanted bigint, why text) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    UPDATE quarantine q SET payload = '', redacted_at = coalesce(q.redacted_at, now()),
+        topic = regexp_replace(q.topic, '\d{6}[- ]?\d{4}', '[redacted]', 'g')
+    WHERE q.quarantine_id = wanted;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM note_audit('quarantine.redacted', 'quarantine', wanted::text, NULL, NULL, NULL, why);
+    RETURN true;
+END
+$$;
+
+CREATE FUNCTION redact_request(wanted bigint, why text) RETURNS boolean LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
+DECLARE
+    line bigint;
+BEGIN
+    PERFORM set_config('fleet.reason', coalesce(why, ''), true);
+    UPDATE service_requests r SET resolution = '[redacted]' WHERE r.request_id = wanted AND r.resolution IS NOT NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    FOR line IN SELECT a.audit_id FROM audit a
+                WHERE a.subject_kind = 'service_requests' AND a.subject = wanted::text
+                  AND (a.before ? 'resolution' OR a.after ? 'resolution') LOOP
+        PERFORM redact_audit(line, ARRAY['resolution'], why);
+    END LOOP;
+    RETURN true;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request TO fleet_api;
+
+INSERT INTO retention_policies (kind, keep_days, default_days, min_days, max_days)
+SELECT kind, days, days, least_days, most_days FROM (VALUES
+    ('history', 400, 31, 3653),
+    ('changes', 1096, 90, 3653),
+    ('quarantine_payloads', 30, 1, 90),
+    ('quarantine', 90, 7, 400),
+    ('events', 7, 1, 90),
+    ('idempotency_keys', 1, 1, 7),
+    ('placement_references', 365, 30, 3653),
+    ('request_texts', 365, 30, 3653),
+    ('service_requests', 1827, 365, 3653),
+    ('alerts', 1096, 90, 3653),
+    ('incidents', 1096, 90, 3653),
+    ('audit', 1827, 365, 3653),
+    ('retention_runs', 1827, 365, 3653)
+) AS defaults (kind, days, least_days, most_days);

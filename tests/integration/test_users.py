@@ -1,0 +1,393 @@
+"""Users over the API: who makes them, who sees them, and that nobody gives what they do not hold."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from fastapi import FastAPI
+
+from fleet.access.roles import Role
+from fleet.access.users import RoleAt
+from tests.api import caller, make_token, pages, problem, running_app
+from tests.people import PASSWORD, Browser, add_organisations, admin_of, browser, code, make_user
+from tests.support import add_kits, execute, rows, value
+
+USERS = "/api/v1/users"
+NEW = "te og solskin på vej"
+
+
+@pytest.fixture
+async def app(database: str) -> AsyncIterator[FastAPI]:
+    """The application on a tree: a region with two municipalities, and an operator with an agreement for one."""
+    add_organisations(database, "nord", kind="region")
+    add_organisations(database, "a-by", "b-by", under="nord")
+    add_organisations(database, "a-skole", under="a-by", kind="other")
+    add_organisations(database, "drift", kind="operator")
+    execute(
+        database,
+        "INSERT INTO agreements (operator_id, organisation_id) SELECT p.organisation_id, o.organisation_id"
+        " FROM organisations p, organisations o WHERE (p.slug, o.slug) = ('drift', 'a-by')",
+    )
+    async with running_app(database) as running:
+        yield running
+
+
+@pytest.fixture
+async def clients(app: FastAPI, database: str) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
+    """Administrators' clients by organisation; `all` is bound to none."""
+    async with AsyncExitStack() as stack:
+        made = {}
+        for slug in ("all", "nord", "a-by", "b-by", "drift"):
+            token = await make_token(database, Role.ADMIN, organisation=None if slug == "all" else slug)
+            made[slug] = await stack.enter_async_context(caller(app, token))
+        yield made
+
+
+def body(username: str, organisation: str | None = "a-by", role: str = "support") -> dict[str, Any]:
+    """A user with one role where it belongs."""
+    roles = [{"role": role, "organisation": organisation}]
+    return {"username": username, "organisation": organisation, "roles": roles}
+
+
+async def test_a_user_is_made_and_logs_in_with_what_was_shown_once(
+    app: FastAPI, clients: dict[str, httpx.AsyncClient], database: str
+) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first, again = [await clients["a-by"].post(USERS, json=body("support-07"), headers=headers) for _ in range(2)]
+    made = first.json()
+    password = made.pop("password")
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == {**made, "password": None}
+    assert (made["username"], made["organisation"], made["must_change_password"]) == ("support-07", "a-by", True)
+    assert made["roles"] == [{"role": "support", "organisation": "a-by"}]
+    assert password not in value(database, "SELECT string_agg(to_jsonb(k)::text, '') FROM idempotency_keys k")
+    async with browser(app) as person:
+        await person.log_in("support-07", password)
+        changed = await person.json("POST", "/me/password", {"current": password, "new": NEW})
+        assert changed.json() == {"need": None}
+        assert [kit["kit"] for kit in (await person.get("/api/v1/kits")).json()["items"]] == []
+    shown = await clients["a-by"].get(f"{USERS}/{made['id']}")
+    assert shown.json()["last_login_at"]
+    assert not shown.json()["must_change_password"]
+    everything = str(rows(database, "SELECT to_jsonb(a) FROM audit a"))
+    assert "argon2" not in everything
+    assert "users.created" in everything
+
+
+async def test_names_are_unique_however_written_and_no_civil_names_of_numbers(
+    clients: dict[str, httpx.AsyncClient],
+) -> None:
+    assert (await clients["a-by"].post(USERS, json=body("Support-07"))).status_code == 201
+    problem(await clients["a-by"].post(USERS, json=body("support-07")), 409)
+    # Also where the other cannot be seen.
+    problem(await clients["b-by"].post(USERS, json=body("SUPPORT-07", "b-by")), 409)
+    for bad in ("", "x", "7up", "with space", "æble", "a" * 64, "u0101801234", "u-010180-1234", "a\x00"):
+        problem(await clients["a-by"].post(USERS, json=body(bad)), 422, "username")
+
+
+async def test_lists_show_those_in_scope(clients: dict[str, httpx.AsyncClient]) -> None:
+    for slug, client in clients.items():
+        home = None if slug == "all" else slug
+        assert (await client.post(USERS, json=body(f"user-{slug}", home))).status_code == 201
+    await clients["a-by"].post(USERS, json=body("user-school", "a-skole", "service"))
+
+    async def seen(slug: str, **query: Any) -> set[str]:
+        return {user["username"].removeprefix("user-") for user in await pages(clients[slug], USERS, limit=1, **query)}
+
+    assert await seen("all") == {"all", "nord", "a-by", "b-by", "drift", "school"}
+    assert await seen("nord") == {"nord", "a-by", "b-by", "school"}
+    assert await seen("a-by") == {"a-by", "school"}
+    assert await seen("b-by") == {"b-by"}
+    # By agreement an operator sees; what it may change is another matter.
+    assert await seen("drift") == {"drift", "a-by", "school"}
+    assert await seen("all", role="service") == {"school"}
+    assert await seen("all", organisation="a-by") == {"a-by"}
+    assert await seen("all", username="USER-nord") == {"nord"}
+    assert await seen("all", disabled="true") == set()
+
+
+@pytest.mark.parametrize(
+    ("caller_slug", "organisation", "role", "role_at"),
+    [
+        ("a-by", "b-by", "support", "b-by"),
+        ("a-by", "nord", "support", "a-by"),
+        ("a-by", None, "support", "a-by"),
+        ("a-by", "a-by", "support", "b-by"),
+        ("a-by", "a-by", "support", "nord"),
+        ("a-by", "a-by", "admin", None),
+        ("a-by", "a-by", "support", None),
+        ("a-by", "a-by", "admin", "drift"),
+        ("b-by", "a-skole", "support", "a-skole"),
+        ("drift", "drift", "support", "a-by"),
+        ("drift", "a-by", "support", "a-by"),
+        ("drift", "drift", "admin", "a-skole"),
+    ],
+)
+async def test_nobody_gives_what_they_do_not_hold(
+    clients: dict[str, httpx.AsyncClient],
+    database: str,
+    caller_slug: str,
+    organisation: str | None,
+    role: str,
+    role_at: str | None,
+) -> None:
+    new = {"username": "too-mighty", "organisation": organisation, "roles": [{"role": role, "organisation": role_at}]}
+    refused = await clients[caller_slug].post(USERS, json=new)
+    assert refused.status_code in (403, 422), refused.text
+    assert value(database, "SELECT count(*) FROM users") == 0
+    # The same for somebody who is there already.
+    home = caller_slug
+    made = (await clients[caller_slug].post(USERS, json=body("plain-01", home))).json()
+    edit = {"organisation": organisation, "roles": new["roles"]}
+    refused = await clients[caller_slug].patch(f"{USERS}/{made['id']}", json=edit)
+    assert refused.status_code in (403, 422), refused.text
+    assert rows(database, "SELECT role FROM user_roles") == [("support",)]
+    assert (await clients["all"].post(USERS, json=new)).status_code == 201
+
+
+async def test_what_is_held_by_agreement_makes_no_token(clients: dict[str, httpx.AsyncClient]) -> None:
+    new = {"name": "outlasting", "role": "support", "organisation": "a-by"}
+    problem(await clients["drift"].post("/api/v1/tokens", json=new), 422, "role")
+    assert (await clients["nord"].post("/api/v1/tokens", json=new)).status_code == 201
+
+
+async def test_nobody_changes_the_account_of_somebody_who_may_do_more(
+    app: FastAPI, clients: dict[str, httpx.AsyncClient], database: str
+) -> None:
+    """Else a reset password would be the way up."""
+    mighty = await make_user(database, "boss-1", admin_of(None), organisation="a-by")
+    regional = await make_user(database, "boss-2", admin_of("nord"), organisation="a-by")
+    of_b = await make_user(database, "boss-3", admin_of("b-by"), organisation="b-by")
+    before = rows(database, "SELECT * FROM users ORDER BY user_id")
+    for user_id, status in ((mighty, 403), (regional, 403), (of_b, 404)):
+        address = f"{USERS}/{user_id}"
+        problem(await clients["a-by"].post(f"{address}/reset-password"), status)
+        problem(await clients["a-by"].post(f"{address}/reset-totp"), status)
+        problem(await clients["a-by"].patch(address, json={"disabled": True}), status)
+        problem(await clients["a-by"].patch(address, json={"roles": []}), status)
+    # By agreement only: seen, not administered.
+    agent = await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    problem(await clients["drift"].post(f"{USERS}/{agent}/reset-password"), 403)
+    assert rows(database, "SELECT * FROM users WHERE user_id <> %s ORDER BY user_id", agent) == before
+    # Roles beyond the caller's sight stay, and are not shown.
+    assert [user["roles"] for user in await pages(clients["a-by"], USERS, username="boss-1")] == [[]]
+    assert (await clients["nord"].post(f"{USERS}/{regional}/reset-password")).status_code == 200
+
+
+async def test_nobody_changes_their_own_account_as_an_administrator(app: FastAPI, database: str) -> None:
+    user_id = await make_user(database, "admin-a", admin_of("a-by"), organisation="a-by", second_factor=True)
+    async with browser(app) as person:
+        await person.log_in("admin-a")
+        await person.give_code(code())
+        for path, sent in ((f"/users/{user_id}", {"disabled": True}), (f"/users/{user_id}", {"roles": []})):
+            problem(await person.json("PATCH", path, sent), 403)
+        problem(await person.json("POST", f"/users/{user_id}/reset-totp"), 403)
+        made = await person.json("POST", "/users", body("support-07"))
+        assert made.status_code == 201
+        assert made.json()["created_by"] == f"user {user_id} admin-a"
+
+
+async def test_an_edit_is_made_once_seen_and_tells_the_audit(
+    clients: dict[str, httpx.AsyncClient], database: str
+) -> None:
+    made = await clients["a-by"].post(USERS, json=body("support-07"))
+    address = f"{USERS}/{made.json()['id']}"
+    tag = (await clients["a-by"].get(address)).headers["etag"]
+    edit = {"roles": [{"role": "service", "organisation": "a-skole"}], "organisation": "a-skole"}
+    edited = await clients["a-by"].patch(address, json=edit, headers={"If-Match": tag})
+    assert edited.json()["roles"] == edit["roles"]
+    assert edited.json()["organisation"] == "a-skole"
+    problem(await clients["a-by"].patch(address, json=edit, headers={"If-Match": tag}), 412)
+    problem(await clients["a-by"].patch(address, json={"username": "x"}), 422, "username")
+    assert (await clients["a-by"].patch(address, json={})).json()["roles"] == edit["roles"]
+    told = rows(
+        database,
+        "SELECT action, after ->> 'role', before ->> 'role' FROM audit"
+        " WHERE subject_kind = 'user_roles' ORDER BY audit_id",
+    )
+    assert told == [
+        ("user_roles.created", "support", None),
+        ("user_roles.created", "service", None),
+        ("user_roles.deleted", None, "support"),
+    ]
+
+
+async def test_disabling_and_resetting_end_every_session(
+    app: FastAPI, clients: dict[str, httpx.AsyncClient], database: str
+) -> None:
+    user_id = await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    address = f"{USERS}/{user_id}"
+    for end in ("disable", "password", "totp"):
+        async with browser(app) as person:
+            await person.enter("support-07")
+            match end:
+                case "disable":
+                    done = await clients["a-by"].patch(address, json={"disabled": True})
+                    assert done.json()["disabled"]
+                    assert (await person.get("/")).status_code == 303
+                    assert (await person.log_in("support-07")).status_code == 403
+                    assert not (await clients["a-by"].patch(address, json={"disabled": False})).json()["disabled"]
+                case "password":
+                    shown = (await clients["a-by"].post(f"{address}/reset-password")).json()["password"]
+                    assert (await person.get("/")).status_code == 303
+                    await person.log_in("support-07", shown)
+                    assert (await person.get("/")).headers["location"] == "/account"
+                    assert (await person.json("POST", "/me/password", {"current": shown, "new": PASSWORD})).is_success
+                case "totp":
+                    assert not (await clients["a-by"].post(f"{address}/reset-totp")).json()["second_factor"]
+            assert (await person.get("/")).status_code == (200 if end == "password" else 303)
+
+
+async def test_roles_and_scope_are_those_of_the_moment(app: FastAPI, database: str) -> None:
+    add_kits(database, *(f"K-{slug}" for slug in ("nord", "a-by", "b-by", "a-skole", "drift")))
+    execute(
+        database,
+        "UPDATE kits SET organisation_id = (SELECT organisation_id FROM organisations WHERE 'K-' || slug = kit)",
+    )
+    operator = RoleAt(Role.SUPPORT, "drift")
+    user_id = await make_user(database, "both-01", RoleAt(Role.SECRETARIAT, "b-by"), operator, organisation="drift")
+
+    async def kits(person: Browser) -> set[str]:
+        return {item["kit"] for item in (await person.get("/api/v1/kits")).json()["items"]}
+
+    async with browser(app) as person:
+        await person.enter("both-01")
+        assert await kits(person) == {"K-b-by", "K-drift", "K-a-by", "K-a-skole"}
+        me = (await person.get("/api/v1/me")).json()
+        assert me["roles"] == [
+            {"role": "secretariat", "organisation": "b-by", "reaches": 1},
+            {"role": "support", "organisation": "drift", "reaches": 3},
+        ]
+        # Each permission reaches as far as the role that brings it.
+        assert (await person.get("/api/v1/kits/K-a-by/heartbeats")).status_code == 200
+        problem(await person.get("/api/v1/kits/K-b-by/heartbeats"), 404)
+        execute(database, "UPDATE agreements SET valid_until = now()")
+        assert await kits(person) == {"K-b-by", "K-drift"}
+        execute(database, "DELETE FROM user_roles WHERE user_id = %s AND role = 'support'", user_id)
+        assert await kits(person) == {"K-b-by"}
+        execute(database, "DELETE FROM user_roles WHERE user_id = %s", user_id)
+        problem(await person.get("/api/v1/kits"), 403)
+        assert (await person.get("/api/v1/me")).json()["permissions"] == []
+
+
+async def test_me_tells_a_token_too(clients: dict[str, httpx.AsyncClient]) -> None:
+    me = (await clients["nord"].get("/api/v1/me")).json()
+    assert (me["kind"], me["second_factor"], me["need"]) == ("token", False, None)
+    assert me["roles"] == [{"role": "admin", "organisation": "nord", "reaches": 4}]
+    assert "users.write" in me["permissions"]
+    for path, sent in (
+        ("password", {"current": "x", "new": NEW}),
+        ("totp", {"password": "x"}),
+        ("totp/confirm", {"code": "1"}),
+        ("totp/remove", {"password": "x"}),
+    ):
+        problem(await clients["nord"].post(f"/api/v1/me/{path}", json=sent), 403)
+
+
+async def test_a_second_factor_is_set_up_over_the_api(app: FastAPI, database: str) -> None:
+    await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    async with browser(app) as person:
+        await person.enter("support-07")
+        problem(await person.json("POST", "/me/totp", {"password": "wrong"}), 422, "password")
+        problem(await person.json("POST", "/me/totp/confirm", {"code": "123456"}), 422, "code")
+        sent = {"password": PASSWORD}
+        first, again = [await person.json("POST", "/me/totp", sent, Idempotency_Key="one") for _ in range(2)]
+        enrolment = first.json()["enrolment"]
+        assert again.json() == {"enrolment": None}
+        assert enrolment["qr"].startswith("data:image/svg+xml")
+        assert enrolment["secret"].replace(" ", "") in enrolment["uri"]
+        secret = base64.b32decode(enrolment["secret"].replace(" ", ""))
+        problem(await person.json("POST", "/me/totp/confirm", {"code": "000000"}), 422, "code")
+        confirmed = await person.json("POST", "/me/totp/confirm", {"code": code(secret)})
+        assert len(confirmed.json()["recovery_codes"]) == 10
+        assert (await person.get("/api/v1/me")).json()["second_factor"]
+        removed = await person.json("POST", "/me/totp/remove", sent)
+        assert removed.json() == {"need": None}
+    kept = str(rows(database, "SELECT to_jsonb(k) FROM idempotency_keys k"))
+    assert enrolment["secret"] not in kept
+    assert secret not in b"".join(bytes(row[0]) for row in rows(database, "SELECT request_hash FROM idempotency_keys"))
+
+
+async def test_no_hash_of_a_password_lies_among_the_repeats(app: FastAPI, database: str) -> None:
+    await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    async with browser(app) as person:
+        await person.enter("support-07")
+        sent = {"current": PASSWORD, "new": NEW}
+        answers = [await person.json("POST", "/me/password", sent, Idempotency_Key="one") for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [200, 200]
+        hashes = {bytes(row[0]) for row in rows(database, "SELECT request_hash FROM idempotency_keys")}
+        other = await person.json("POST", "/me/totp", {"password": NEW}, Idempotency_Key="one")
+        problem(other, 422, "Idempotency-Key")
+    assert hashes == {hashlib.sha256(b"POST /api/v1/me/password\n").digest()}
+
+
+async def test_troubles_with_the_own_password_name_their_field(app: FastAPI, database: str) -> None:
+    await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    async with browser(app) as person:
+        await person.enter("support-07")
+        for sent, field in (
+            ({"current": "wrong", "new": NEW}, "current"),
+            ({"current": PASSWORD, "new": "short"}, "new"),
+            ({"current": PASSWORD, "new": PASSWORD}, "new"),
+            ({"current": PASSWORD}, "new"),
+        ):
+            problem(await person.json("POST", "/me/password", sent), 422, field)
+        for n in range(4):
+            await person.json("POST", "/me/password", {"current": f"wrong {n}", "new": NEW})
+        waits = await person.json("POST", "/me/password", {"current": PASSWORD, "new": NEW})
+        problem(waits, 429)
+        assert int(waits.headers["retry-after"]) > 0
+
+
+async def test_the_tables_are_closed_to_other_organisations(database: str, app: FastAPI) -> None:
+    """Row-level security by itself: what A's scope shows of users, roles, sessions and recovery codes."""
+    ids = [await make_user(database, f"user-{slug}", admin_of(slug), organisation=slug) for slug in ("a-by", "b-by")]
+    for user_id in ids:
+        execute(database, "INSERT INTO recovery_codes VALUES (%s, 'x')", user_id)
+        begin = "SELECT begin_session(%s, %s, NULL, 'password', 'open', '1 hour', NULL)"
+        execute(database, begin, f"{user_id}".encode(), user_id)
+    tables = ("users", "user_roles", "recovery_codes", "sessions")
+    with psycopg.connect(database) as connection:
+        connection.execute("SET LOCAL ROLE fleet_api")
+        for scope, principal, seen in (
+            ("{%d}", "", ids[:1]),
+            ("*", "", ids),
+            ("{}", f"user:{ids[1]}", ids[1:]),
+            ("{}", "", []),
+            ("{}", "user:", []),
+            ("{}", f"token:{ids[1]}", []),
+        ):
+            home = value(database, "SELECT organisation_id FROM organisations WHERE slug = 'a-by'")
+            connection.execute(
+                "SELECT set_config('fleet.scope', %s, true), set_config('fleet.principal', %s, true)",
+                (scope.replace("%d", str(home)), principal),
+            )
+            for table in tables:
+                found = connection.execute(f"SELECT user_id FROM {table} ORDER BY user_id".encode()).fetchall()
+                assert [row[0] for row in found] == seen, (scope, principal, table)
+
+
+async def test_people_cannot_give_themselves_roles_even_by_sql(database: str, app: FastAPI) -> None:
+    user_id = await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
+    home = value(database, "SELECT organisation_id FROM users")
+    for statement in (
+        "INSERT INTO user_roles (user_id, role, organisation_id) VALUES (%(user)s, 'admin', %(home)s)",
+        "UPDATE user_roles SET role = 'admin' WHERE user_id = %(user)s",
+        "UPDATE users SET username = 'other' WHERE user_id = %(user)s",
+        "SELECT user_grants(%(user)s) FROM login_attempts",
+    ):
+        with psycopg.connect(database) as connection:
+            connection.execute("SET LOCAL ROLE fleet_api")
+            connection.execute(
+                "SELECT set_config('fleet.principal', %s, true), set_config('fleet.scope', '{}', true)",
+                (f"user:{user_id}",),
+            )
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(statement.encode(), {"user": user_id, "home": home})

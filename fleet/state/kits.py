@@ -1,7 +1,7 @@
-"""The books of kits: create, edit and move, each with its log entry in one transaction.
+"""The books of kits: create and edit, each with its log entry in one transaction. Steps and places are the ledger's.
 
-Every change of state, interval or tolerance sets the kit's watch (when silence is a fault) in the same
-transaction, asks the worker to evaluate the kit again and tells the event stream.
+Every change of interval or tolerance sets the kit's watch (when silence is a fault) in the same transaction, asks the
+worker to evaluate the kit again and tells the event stream.
 """
 
 from __future__ import annotations
@@ -11,13 +11,22 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from typing import Any
 
-from psycopg import AsyncConnection
-from psycopg.rows import class_row, scalar_row
 from psycopg.types.json import Jsonb
 
+from fleet.access import organisations
+from fleet.access.principal import Principal
+from fleet.access.roles import Permission
 from fleet.db.queries import load_queries
+from fleet.db.rows import Connection, fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError, NotFoundError
-from fleet.state.lifecycle import KitState, NotAllowed, missing_data, transition
+from fleet.state.ledger import store
+from fleet.state.ledger.assigning import assign_kit, check_may_own
+from fleet.state.ledger.events import Event, What
+from fleet.state.ledger.opening import open_kits
+from fleet.state.ledger.places import location_id
+from fleet.state.ledger.store import Entry
+from fleet.state.lifecycle import KitState
+from fleet.state.registry.editing import Outdated
 from fleet.state.texts import MAX_INTERVAL_S, bad_components, bad_kit, bad_text
 
 DEFAULT_INTERVAL_S = 300
@@ -28,15 +37,20 @@ _SQL = load_queries("fleet.state", "kits.sql")
 
 @dataclass(frozen=True, slots=True)
 class KitRecord:
-    """A kit as the books have it; `organisation` is a slug, `revision` rises with every change."""
+    """A kit as the books have it; organisations and locations are slugs, `revision` rises with every change."""
 
     kit_id: int
     kit: str
     label: str
     state: str
+    state_since: datetime
     organisation: str | None
+    owner: str | None
+    organisation_id: int | None
+    owner_id: int | None
     kit_type: str | None
     location: str | None
+    placement: int | None
     expected_interval_s: int
     tolerance: float | None
     wanted_components: dict[str, str]
@@ -47,12 +61,13 @@ class KitRecord:
 
 @dataclass(frozen=True, slots=True)
 class NewKit:
-    """A kit to be entered; any state, as an opening balance."""
+    """A kit to be entered; any state, as an opening balance. Without an owner it is the organisation's own."""
 
     kit: str
     label: str = ""
     state: str = KitState.IN_STOCK
     organisation: str | None = None
+    owner: str | None = None
     kit_type: str | None = None
     location: str | None = None
     expected_interval_s: int = DEFAULT_INTERVAL_S
@@ -60,34 +75,8 @@ class NewKit:
     wanted_components: Mapping[str, str] = field(default_factory=dict)
 
 
-EDITABLE = (
-    "label",
-    "kit_type",
-    "organisation",
-    "expected_interval_s",
-    "tolerance",
-    "wanted_components",
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Stale:
-    """The caller's revision is not the kit's present one: somebody else was faster."""
-
-    revision: int
-
-
-@dataclass(frozen=True, slots=True)
-class Organisation:
-    """A region, municipality or operator; `kits` is how many the books give it."""
-
-    slug: str
-    name: str
-    created_at: datetime
-    kits: int
-
-
-Connection = AsyncConnection[Any]
+EDITABLE = ("label", "kit_type", "expected_interval_s", "tolerance", "wanted_components")
+"""What describes a kit. `organisation` and `owner` can be edited too: that assigns it, with all that is in it."""
 
 
 async def find_kit(connection: Connection, kit: str) -> KitRecord:
@@ -95,21 +84,24 @@ async def find_kit(connection: Connection, kit: str) -> KitRecord:
     return await _record(connection, "record", kit)
 
 
-async def create_kit(connection: Connection, new: NewKit, *, actor: str) -> KitRecord:
-    """Enter a kit; raises InvalidError naming a bad field, ConflictError when it exists."""
+async def create_kit(connection: Connection, new: NewKit, *, by: Principal) -> KitRecord:
+    """Enter a kit; raises InvalidError naming a bad field, ConflictError when it exists, ForbiddenError."""
     _check(asdict(new))
     async with connection.transaction():
-        await _check_organisation(connection, new.organisation)
-        values = {**asdict(new), "wanted_components": Jsonb(dict(new.wanted_components))}
-        async with connection.cursor(row_factory=scalar_row) as cursor:
-            await cursor.execute(_SQL["insert"], values)
-            kit_id = await cursor.fetchone()
+        organisation_id = await organisations.id_of(connection, new.organisation)
+        owner_id = await organisations.id_of(connection, new.owner or new.organisation, field="owner")
+        check_may_own(by, Permission.KITS_WRITE, organisation_id, owner_id)
+        await _check_kit_type(connection, new.kit_type)
+        whose = {"organisation_id": organisation_id, "owner_id": owner_id}
+        place = None if new.location is None else await location_id(connection, new.location, by=by, **whose)
+        values = {**asdict(new), **whose, "location_id": place, "wanted_components": Jsonb(dict(new.wanted_components))}
+        kit_id = await fetch_value(connection, _SQL["insert"], values)
         if kit_id is None:
             raise ConflictError(f"kit {new.kit} exists already")
         await connection.execute(_SQL["insert_latest"], {"kit_id": kit_id})
-        after = {key: value for key, value in asdict(new).items() if key != "kit"}
-        await _log(connection, kit_id, "opening", None, after, actor=actor)
-        await _announce(connection, "kit.created", new.kit, {"state": str(new.state)})
+        after = {key: value for key, value in asdict(new).items() if key not in ("kit", "state")}
+        await open_kits(connection, [kit_id], actor=by.actor, after=after)
+        await store.announce(connection, "kit.created", new.kit, {"state": str(new.state)})
         return await find_kit(connection, new.kit)
 
 
@@ -118,130 +110,73 @@ async def edit_kit(
     kit: str,
     changes: Mapping[str, Any],
     *,
-    actor: str,
+    by: Principal,
     revisions: frozenset[int] | None = None,
-) -> KitRecord | Stale:
-    """Change fields of `EDITABLE`; `revisions`, when given, are those the caller has seen.
+) -> KitRecord | Outdated:
+    """Change fields of `EDITABLE`, or whose it is; `revisions`, when given, are those the caller has seen.
 
-    Raises NotFoundError, and InvalidError naming a bad field. An edit that changes nothing leaves no trace.
+    Raises NotFoundError, ForbiddenError, and InvalidError naming a bad field. An edit that changes nothing leaves no
+    trace. The answer is the kit as it was left, also where the caller no longer sees it.
     """
     _check(changes)
     async with connection.transaction():
         before = await _record(connection, "record_for_update", kit)
         if revisions is not None and before.revision not in revisions:
-            return Stale(before.revision)
-        await _check_organisation(connection, changes.get("organisation"))
+            return Outdated(before.revision)
         after = replace(before, **{name: changes[name] for name in EDITABLE if name in changes})
-        if after == before:
-            return before
-        await _store(connection, before, after, what="edit", actor=actor, reason=None)
-        await _announce(connection, "kit.edited", kit, {"fields": sorted(_difference(before, after)[1])})
-        return await find_kit(connection, kit)
+        if after != before:
+            await _check_kit_type(connection, after.kit_type)
+            await _store(connection, before, after, by=by)
+        await _assign(connection, before, changes, by=by)
+        return await fetch_one(connection, _SQL["record"], {"kit": kit}, KitRecord) or after
 
 
-async def move_kit(
-    connection: Connection,
-    kit: str,
-    to: KitState,
-    *,
-    actor: str,
-    location: str | None = None,
-    reason: str | None = None,
-) -> KitRecord | NotAllowed:
-    """Take one step of the lifecycle; what the table does not allow is answered with what it does.
-
-    Raises InvalidError for missing or bad data (whatever the kit's state), then NotFoundError.
-    """
-    for name in sorted(missing_data(to, reason=reason)):
-        raise InvalidError(name, f"is required for a step to {to}")
-    _check({"location": location, "reason": reason})
-    async with connection.transaction():
-        before = await _record(connection, "record_for_update", kit)
-        step = transition(KitState(before.state), to)
-        if isinstance(step, NotAllowed):
-            return step
-        after = replace(before, state=to.value, location=location or before.location)
-        await _store(connection, before, after, what="transition", actor=actor, reason=reason)
-        body = {"from": before.state, "to": to.value}
-        await _announce(connection, "kit.moved", kit, body)
-        return await find_kit(connection, kit)
-
-
-async def organisations(connection: Connection, *, after: str = "", limit: int = 500) -> list[Organisation]:
-    """Organisations by slug with how many kits they have."""
-    async with connection.cursor(row_factory=class_row(Organisation)) as cursor:
-        await cursor.execute(_SQL["organisations"], {"after": after, "limit": limit})
-        return await cursor.fetchall()
-
-
-async def add_organisation(connection: Connection, *, slug: str, name: str) -> Organisation:
-    """Enter an organisation; raises ConflictError when the slug is taken."""
-    async with connection.cursor(row_factory=class_row(Organisation)) as cursor:
-        await cursor.execute(_SQL["add_organisation"], {"slug": slug, "name": name})
-        row = await cursor.fetchone()
-    if row is None:
-        raise ConflictError(f"organisation {slug} exists already")
-    return row
+async def _assign(connection: Connection, before: KitRecord, changes: Mapping[str, Any], *, by: Principal) -> None:
+    if not changes.keys() & {"organisation", "owner"}:
+        return
+    organisation = changes.get("organisation", before.organisation)
+    owner = changes.get("owner", before.owner)
+    await assign_kit(
+        connection,
+        before.kit_id,
+        organisation_id=await organisations.id_of(connection, organisation),
+        owner_id=await organisations.id_of(connection, owner, field="owner"),
+        by=by,
+    )
 
 
 async def _record(connection: Connection, query: str, kit: str) -> KitRecord:
-    async with connection.cursor(row_factory=class_row(KitRecord)) as cursor:
-        await cursor.execute(_SQL[query], {"kit": kit})
-        row = await cursor.fetchone()
+    row = await fetch_one(connection, _SQL[query], {"kit": kit}, KitRecord)
     if row is None:
         raise NotFoundError("kit", kit)
     return row
 
 
-async def _store(
-    connection: Connection, before: KitRecord, after: KitRecord, *, what: str, actor: str, reason: str | None
-) -> None:
-    values = {**asdict(after), "wanted_components": Jsonb(after.wanted_components)}
-    await connection.execute(_SQL["update"], values)
-    was, becomes = _difference(before, after)
-    if becomes.keys() & {"state", "expected_interval_s", "tolerance"}:
-        await connection.execute(_SQL["set_watch"], {"kit_id": after.kit_id})
-    await _log(connection, after.kit_id, what, was, becomes, actor=actor, reason=reason)
-    await connection.execute(_SQL["enqueue"], {"kit_id": after.kit_id})
-
-
-def _difference(before: KitRecord, after: KitRecord) -> tuple[dict[str, Any], dict[str, Any]]:
+async def _store(connection: Connection, before: KitRecord, after: KitRecord, *, by: Principal) -> None:
+    await connection.execute(
+        _SQL["update"], {**asdict(after), "wanted_components": Jsonb(dict(after.wanted_components))}
+    )
     names = [f.name for f in fields(KitRecord) if getattr(before, f.name) != getattr(after, f.name)]
-    return {name: getattr(before, name) for name in names}, {name: getattr(after, name) for name in names}
+    if {"expected_interval_s", "tolerance"} & set(names):
+        await connection.execute(store.SQL["set_watch"], {"kit_id": after.kit_id})
+    (now,) = await store.scalars(connection, "now", {})
+    event = Event(
+        event_id=0,
+        occurred_at=now,
+        what=What.EDIT,
+        kit_id=after.kit_id,
+        organisation_id=before.organisation_id,
+        owner_id=before.owner_id,
+    )
+    was, becomes = ({name: getattr(each, name) for name in names} for each in (before, after))
+    await store.append(connection, [Entry(event, before=was, after=becomes)], actor=by.actor)
+    await store.enqueue(connection, after.kit_id)
+    await store.announce(connection, "kit.edited", after.kit, {"fields": sorted(names)})
 
 
-async def _log(
-    connection: Connection,
-    kit_id: int,
-    what: str,
-    before: dict[str, Any] | None,
-    after: dict[str, Any],
-    *,
-    actor: str,
-    reason: str | None = None,
-) -> None:
-    values = {
-        "kit_id": kit_id,
-        "what": what,
-        "before": None if before is None else Jsonb(before),
-        "after": Jsonb(after),
-        "actor": actor,
-        "reason": reason,
-    }
-    await connection.execute(_SQL["log"], values)
-
-
-async def _announce(connection: Connection, type_: str, kit: str | None, body: dict[str, Any]) -> None:
-    await connection.execute(_SQL["announce"], {"type": type_, "kit": kit, "body": Jsonb(body)})
-
-
-async def _check_organisation(connection: Connection, slug: str | None) -> None:
-    if slug is None:
-        return
-    async with connection.cursor(row_factory=scalar_row) as cursor:
-        await cursor.execute(_SQL["organisation_exists"], {"slug": slug})
-        if not await cursor.fetchone():
-            raise InvalidError("organisation", f"there is none with the slug {slug!r}")
+async def _check_kit_type(connection: Connection, kit_type: str | None) -> None:
+    if kit_type is not None and not await fetch_value(connection, _SQL["kit_type_exists"], {"kit_type": kit_type}):
+        raise InvalidError("kit_type", f"there is no {kit_type!r}; make it with POST /api/v1/kit-types")
 
 
 def _check(values: Mapping[str, Any]) -> None:

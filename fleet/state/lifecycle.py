@@ -276,10 +276,8 @@ UNCLEAN = AT_HOME | {K.RETRIEVED, K.LOST}
 """States of a kit out of which a piece must be cleaned before it is stock."""
 HELD = frozenset({C.IN_KIT, C.FAULTY})
 """States that a piece in a kit can have."""
-BUNDLING = frozenset({K.PREPARING})
-"""States in which pieces are put into a kit."""
-SWAPPING = BUNDLING | IN_USE
-"""States in which a piece may replace another."""
+SWAPPING = IN_USE | {K.PREPARING}
+"""States in which pieces are put into a kit, alone or in another's place."""
 SEALED = frozenset({K.READY})
 """States in which nothing is taken out: a ready kit goes back to preparing first, so that it is proven anew."""
 

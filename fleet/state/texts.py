@@ -44,9 +44,9 @@ def bad_text(text: str, limit: int = MAX_LABEL) -> str | None:
 def looks_like_cpr(text: str) -> bool:
     """Whether a Danish civil registration number may stand in `text`.
 
-    Ten digits, also with a sign after the sixth, that begin with a possible date DDMMYY (or with 60 added to the day, as
-    in replacement numbers). The check digit of modulus 11 excludes nothing: since 2007 numbers are given out without it
-    (CPR-kontoret, "Personnumre uden kontrolciffer"). Longer runs of digits, such as an IMEI, are none. About one in
+    Ten digits, also with a sign after the sixth, that begin with a possible date DDMMYY (or with 60 added to the day,
+    as in replacement numbers). The check digit of modulus 11 excludes nothing: since 2007 numbers are given out without
+    it (CPR-kontoret, "Personnumre uden kontrolciffer"). Longer runs of digits, such as an IMEI, are none. About one in
     eighty random ten-digit numbers looks like one; a reference that does is refused all the same.
     """
     return any(_is_day(int(found[1]), int(found[2])) for found in _CIVIL_NUMBER.finditer(text))

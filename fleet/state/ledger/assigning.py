@@ -24,7 +24,7 @@ async def assign_kit(
     by: Principal,
     reason: str | None = None,
 ) -> None:
-    """Give a kit, with all pieces in it, to an organisation and an owner (numbers); what does not change leaves no trace.
+    """Give a kit, with all pieces in it, to an organisation and an owner (numbers); nothing new leaves no trace.
 
     Raises ForbiddenError when the caller may write for neither of them.
     """

@@ -22,7 +22,7 @@ class Stored(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Difference(Generic[T]):
-    """Rows to remove, rows whose end changes (by row, those that shrink first), spells to add; to be done in this order.
+    """Rows to remove, rows whose end changes (those that shrink first), spells to add; to be done in this order.
 
     In this order no two spells of a subject overlap at any moment, so that the database's constraints hold throughout.
     """

@@ -34,7 +34,7 @@ class UnmetCode(StrEnum):
     SOFTWARE_NOT_SEEN = "software_not_seen"
     SOFTWARE_DIFFERS = "software_differs"
     NOT_HEARD_SINCE_ARRIVAL = "not_heard_since_arrival"
-    CLOCK_BEHIND = "clock_behind"
+    CLOCK_WRONG = "clock_wrong"
     PAIRING_NOT_SEEN = "pairing_not_seen"
     PERIPHERAL_NOT_SEEN = "peripheral_not_seen"
     PERIPHERAL_NOT_PAIRED = "peripheral_not_paired"
@@ -184,9 +184,9 @@ def _proof_of_function(facts: Any) -> Iterator[Unmet]:
     guard = Guard.PROOF_OF_FUNCTION
     since = facts.proof_from
     told = {"since": None if since is None else since.isoformat()}
-    if facts.offset_s is not None and facts.offset_s < 0:
-        # A clock that is weeks behind cannot tell a fresh message from a buffered one.
-        yield Unmet(guard, UnmetCode.CLOCK_BEHIND, {"offset_s": facts.offset_s})
+    if facts.offset_s is not None:
+        # A clock that is out of bounds cannot tell a fresh message from a buffered one.
+        yield Unmet(guard, UnmetCode.CLOCK_WRONG, {"offset_s": facts.offset_s})
     live = facts.live_at is not None and since is not None and facts.live_at > since
     heard = [message for message in facts.heard if live and _after(message, since)]
     if not heard:

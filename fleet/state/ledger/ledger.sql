@@ -210,3 +210,6 @@ FOR UPDATE;
 
 -- name: organisation_slug
 SELECT slug FROM organisations WHERE organisation_id = %(organisation_id)s;
+
+-- name: now
+SELECT clock_timestamp();

@@ -42,9 +42,7 @@ async def open_components(
     await connection.execute(SQL["opened_components"], values)
 
 
-def _values(
-    actor: str, after: Mapping[str, Any] | None, batch: UUID | None, reason: str | None
-) -> dict[str, Any]:
+def _values(actor: str, after: Mapping[str, Any] | None, batch: UUID | None, reason: str | None) -> dict[str, Any]:
     return {
         "actor": actor,
         "after": None if after is None else Jsonb(dict(after)),

@@ -11,8 +11,8 @@ from fleet.db.rows import fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError
 from fleet.state.ledger.book import Place
 from fleet.state.ledger.store import SQL, Connection
-from fleet.state.registry.locations import LocationKind, location_called, slug_for
-from fleet.state.texts import bad_text, looks_like_cpr
+from fleet.state.registry.locations import LocationKind, location_called
+from fleet.state.texts import bad_text, looks_like_cpr, slug_of
 
 MAX_ATTEMPTS = 50
 """Names that lead to the same slug before somebody must choose one themself."""
@@ -84,7 +84,7 @@ def home(found: Placement) -> Place:
 
 
 async def _make(connection: Connection, name: str, organisation_id: int | None) -> int:
-    slug = slug_for(name)
+    slug = slug_of(name) or LocationKind.OTHER.value
     for number in chain([None], count(2)):
         values = {
             "slug": slug if number is None else f"{slug[:58]}-{number}",

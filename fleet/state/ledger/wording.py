@@ -31,7 +31,7 @@ TEXTS: dict[UnmetCode, tuple[str, str]] = {
         "{component} er {reported}, ønsket er {wanted}",
     ),
     U.NOT_HEARD_SINCE_ARRIVAL: ("not heard live since it arrived ({since})", "ikke hørt siden ankomsten ({since})"),
-    U.CLOCK_BEHIND: (
+    U.CLOCK_WRONG: (
         "the tablet's clock is {offset_s} s off, so its messages prove nothing",
         "tablettens ur går {offset_s} s forkert, så dens meldinger beviser intet",
     ),

@@ -1,4 +1,4 @@
-"""One write to the books: try it on the histories, append it to the log, bring the projections up to it, tell others."""
+"""One write to the books: try it on the histories, append it to the log, bring the projections up to it, tell."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ class Moment:
     backdated: bool
 
 
-def moment(
-    log: Log, given: datetime | None, *, kits: Collection[int] = (), components: Collection[int] = ()
-) -> Moment:
+def moment(log: Log, given: datetime | None, *, kits: Collection[int] = (), components: Collection[int] = ()) -> Moment:
     """When a new event of these subjects happened: as told, else now, and then not before what is known already.
 
     Raises InvalidError when it lies in the future.
@@ -97,7 +95,8 @@ def explained(illegal: Illegal, log: Log) -> str:
     kit = "another kit" if held is None else f"kit {held.kit}"
     piece = log.components.get(event.component_id or event.removed_id or 0)
     name = "the component" if piece is None else f"component {piece.serial}"
-    return _WHY[illegal.code].format(what=what, name=name, kit=kit, state=illegal.state, target=illegal.target, when=when)
+    told = {"what": what, "name": name, "kit": kit, "state": illegal.state, "target": illegal.target, "when": when}
+    return _WHY[illegal.code].format_map(told)
 
 
 _WHY = {
@@ -106,7 +105,7 @@ _WHY = {
     IllegalCode.NOT_IN_TABLE: "{what} would be a step from {state} to {target}, which there is not",
     IllegalCode.IN_A_KIT: "{name} was in {kit} then ({when}): take it out first",
     IllegalCode.NOT_IN_THE_KIT: "{name} was not in the kit then ({when})",
-    IllegalCode.ONLY_BY_SWAP: "{what} would take {name} from {state} to {target}, which only putting in or taking out does",
+    IllegalCode.ONLY_BY_SWAP: "{what} would take {name} from {state} to {target}, which only a swap does",
     IllegalCode.NO_HOME_IN_STATE: "{what} would put a kit that is {state} into a home",
     IllegalCode.PLACEMENT_ENDED: "{what} would begin a placement again that had ended: plan a new one",
 }

@@ -33,6 +33,7 @@ from fleet.api import (
     placements,
     problems,
     statistics,
+    steps,
     users,
 )
 from fleet.api.feed import Feed
@@ -57,6 +58,7 @@ POST safe to repeat; `ETag` and `If-Match` keep two people from overwriting each
 
 _ROUTERS: tuple[Any, ...] = (
     kits,
+    steps,
     cases,
     administration,
     organisations,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import fields
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
+from fleet.access.roles import Permission
 from fleet.api import cases, idempotency
-from fleet.api.auth import Call, MoveKits, ReadKits, ReadTelemetry, WriteKits
-from fleet.api.cases import Alert, AlertQuery, RequestQuery, ServiceRequest, step_not_allowed
-from fleet.api.etags import IfMatch, etag, seen_tags, stale
+from fleet.api.auth import Call, ReadKits, ReadTelemetry, WriteKits
+from fleet.api.cases import Alert, AlertQuery, RequestQuery, ServiceRequest
+from fleet.api.etags import IfMatch, etag, seen_revisions, stale
 from fleet.api.problems import documented, invalid
 from fleet.api.shapes import (
     PREFIX,
@@ -30,8 +32,10 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.state import kits as books
-from fleet.state import reading
-from fleet.state.lifecycle import KitState, NotAllowed, allowed_steps
+from fleet.state import placements, reading
+from fleet.state.lifecycle import KitState, allowed_steps
+from fleet.state.registry import components
+from fleet.state.registry.editing import Outdated
 from fleet.state.texts import MAX_INTERVAL_S
 from fleet.state.verdict import Health, ReasonCode, drift
 
@@ -75,9 +79,13 @@ class KitSummary(Answer):
     kit: str
     label: str
     state: State
+    state_since: Moment
     organisation: str | None
+    owner: str | None
     kit_type: str | None
-    location: str | None
+    location: str | None = Field(description="Short name of the place; null in a citizen's home")
+    location_name: str | None
+    placement_id: int | None
     expected_interval_s: int
     health: Health
     reasons: list[Reason]
@@ -136,11 +144,24 @@ class DriftItem(Answer):
     reported: str | None
 
 
+class Piece(Answer):
+    """A piece that the books say is in the kit."""
+
+    id: int
+    kind: str
+    manufacturer: str
+    model: str
+    serial: str
+    asset_tag: str | None
+    state: str
+    calibration_due: date | None
+
+
 class KitDetail(KitSummary):
     """Everything a support agent needs, in one call."""
 
     allowed_steps: list[State]
-    placement: str | None = Field(None, description="Reference of the placement; null: not kept yet")
+    placement: str | None = Field(description="Reference of the home it is in, for those who may read it")
     tolerance: float | None
     silent_after_s: float | None = Field(
         description="Listening time without a message after which it is silent; null while not watched"
@@ -149,6 +170,7 @@ class KitDetail(KitSummary):
     revision: int
     connection_at: Moment | None
     last_heartbeat: Heartbeat | None
+    bundle: list[Piece]
     components: list[Component]
     components_at: Moment | None
     drift: list[DriftItem]
@@ -169,6 +191,8 @@ class KitQuery(PageQuery):
     state: State | None = None
     health: Health | None = None
     organisation: Slug | None = None
+    owner: Slug | None = None
+    location: Slug | None = None
     kit_type: Word | None = None
     sort: reading.KitSort = reading.KitSort.KIT
 
@@ -180,6 +204,7 @@ class NewKitBody(Body):
     label: Line = ""
     state: State = "in_stock"
     organisation: Slug | None = None
+    owner: Slug | None = None
     kit_type: Line | None = None
     location: Line | None = None
     expected_interval_s: Interval = books.DEFAULT_INTERVAL_S
@@ -193,17 +218,10 @@ class KitEdit(Body):
     label: Line = ""
     kit_type: Line | None = None
     organisation: Slug | None = None
+    owner: Slug | None = None
     expected_interval_s: Interval = books.DEFAULT_INTERVAL_S
     tolerance: Tolerance | None = None
     wanted_components: Versions = Field(default_factory=dict)
-
-
-class TransitionBody(Body):
-    """A step of the lifecycle; scrapping, losing and returning need a `reason`."""
-
-    to: State
-    location: Line | None = None
-    reason: Line | None = None
 
 
 class ChangeItem(Answer):
@@ -234,7 +252,7 @@ async def list_kits(call: ReadKits, query: Annotated[KitQuery, Query()]) -> Page
     if at is not None and at[0] != query.sort:
         raise invalid("cursor", f"is of a list sorted by {at[0][:20]}", place="query")
     after = None if at is None else reading.KitPosition(_sort_key(query.sort, at[1]), at[2])
-    chosen = reading.KitFilter(**query.model_dump(include={"kit", "q", "state", "health", "organisation", "kit_type"}))
+    chosen = reading.KitFilter(**query.model_dump(include={each.name for each in fields(reading.KitFilter)}))
     found = await reading.list_kits(call.connection, chosen, sort=query.sort, after=after, limit=query.limit)
     end = found.end and encode_cursor(query.sort.value, found.end.key, found.end.kit_id)
     return Page(items=[KitSummary(**_summary(facts)) for facts in found.kits], next=end)
@@ -246,10 +264,10 @@ async def create_kit(call: WriteKits, request: Request, body: NewKitBody, key: i
 
     async def work() -> KitDetail:
         new = books.NewKit(**body.model_dump())
-        await books.create_kit(call.connection, new, actor=call.principal.actor)
+        await books.create_kit(call.connection, new, by=call.principal)
         return await kit_detail(call, body.kit)
 
-    return await idempotency.once(request, call, key, work, status=201, headers=_created)
+    return await idempotency.once(request, call, key, work, status=201, headers=_created, once_only="placement")
 
 
 @router.get("/kits/{kit}", responses=documented(404))
@@ -265,35 +283,12 @@ async def edit_kit(
     call: WriteKits, kit: KitPath, edit: KitEdit, response: Response, if_match: IfMatch = None
 ) -> KitDetail:
     """Edit a kit; with `If-Match` only when nobody else did meanwhile."""
-    seen = seen_tags(if_match)
-    revisions = None if seen is None else frozenset(int(tag) for tag in seen if tag.isdecimal() and len(tag) < 10)
+    revisions = seen_revisions(if_match)
     changes = edit.model_dump(include=edit.model_fields_set)
-    outcome = await books.edit_kit(call.connection, kit, changes, actor=call.principal.actor, revisions=revisions)
-    if isinstance(outcome, books.Stale):
+    outcome = await books.edit_kit(call.connection, kit, changes, by=call.principal, revisions=revisions)
+    if isinstance(outcome, Outdated):
         raise stale(outcome.revision)
     return await get_kit(call, kit, response)
-
-
-@router.post("/kits/{kit}/transitions", response_model=KitDetail, responses=documented(404, 409))
-async def move_kit(
-    call: MoveKits, request: Request, kit: KitPath, body: TransitionBody, key: idempotency.Key = None
-) -> Response:
-    """Take a step of the lifecycle; 409 tells the steps that are allowed."""
-
-    async def work() -> KitDetail:
-        outcome = await books.move_kit(
-            call.connection,
-            kit,
-            KitState(body.to),
-            actor=call.principal.actor,
-            location=body.location,
-            reason=body.reason,
-        )
-        if isinstance(outcome, NotAllowed):
-            raise step_not_allowed("kit", outcome.source, outcome.target, outcome.allowed)
-        return await kit_detail(call, kit)
-
-    return await idempotency.once(request, call, key, work, headers=_tagged)
 
 
 @router.get("/kits/{kit}/changes", responses=documented(404))
@@ -321,14 +316,15 @@ async def list_heartbeats(
 
 
 async def kit_detail(call: Call, kit: str) -> KitDetail:
-    """The one call: three queries, whatever the size of the fleet."""
+    """The one call: a handful of queries, whatever the size of the fleet."""
     facts = await reading.get_kit(call.connection, kit)
     alerts = await cases.list_alerts(call, AlertQuery(kit=kit, state="active", limit=OPEN_SHOWN))
     requests = await cases.list_requests(call, RequestQuery(kit=kit, unresolved=True, limit=OPEN_SHOWN))
     return KitDetail(
         **_summary(facts),
-        allowed_steps=[step.value for step in allowed_steps(KitState(facts.state))],
-        placement=None,
+        allowed_steps=_allowed_steps(call, facts),
+        placement=await _reference(call, facts),
+        bundle=[_piece(each) for each in await components.bundle_of(call.connection, facts.kit_id)],
         tolerance=facts.tolerance,
         silent_after_s=facts.watch_allowance_s,
         wanted_components=facts.wanted_components,
@@ -343,6 +339,24 @@ async def kit_detail(call: Call, kit: str) -> KitDetail:
         alerts=alerts.items,
         service_requests=requests.items,
     )
+
+
+def _allowed_steps(call: Call, facts: reading.KitFacts) -> list[State]:
+    roles = call.principal.roles_for(facts.organisation_id, facts.owner_id)
+    return [step.value for step in allowed_steps(KitState(facts.state), roles)]
+
+
+async def _reference(call: Call, facts: reading.KitFacts) -> str | None:
+    """The reference of the home, where the caller may read it there; the read is noted in the audit."""
+    whose = (facts.organisation_id, facts.owner_id)
+    if facts.placement_id is None or not call.principal.holds(Permission.PLACEMENTS_READ, *whose):
+        return None
+    return await placements.reference_of(call.connection, facts.placement_id, why="kit")
+
+
+def _piece(found: components.Component) -> Piece:
+    names = Piece.model_fields.keys() - {"id"}
+    return Piece(id=found.component_id, **{name: getattr(found, name) for name in names})
 
 
 def _summary(facts: reading.KitFacts) -> dict[str, Any]:

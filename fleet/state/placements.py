@@ -120,6 +120,12 @@ async def references(connection: Connection, ids: list[int], *, why: str) -> dic
     return {row["reference_id"]: row["reference"] for row in rows}
 
 
+async def reference_of(connection: Connection, placement_id: int, *, why: str) -> str | None:
+    """The reference of a placement, None where it was erased or is not seen; notes the read in the audit."""
+    rows = await fetch_dicts(connection, _SQL["reveal_placement"], {"id": placement_id, "why": why})
+    return rows[0]["reference"] if rows else None
+
+
 async def reference_numbers(connection: Connection, reference: str) -> list[int]:
     """The numbers under which a reference is known to the caller, by organisation; notes the look-up."""
     rows = await fetch_dicts(connection, _SQL["look_up"], {"reference": reference})

@@ -45,6 +45,12 @@ SELECT r.reference_id, r.reference,
 FROM placement_references r
 WHERE r.reference_id = ANY (%(ids)s::bigint[]);
 
+-- name: reveal_placement
+SELECT r.reference,
+       note_audit('placement.read', 'placement_reference', r.reference_id::text, r.organisation_id, NULL, NULL, %(why)s)
+FROM placements p JOIN placement_references r USING (reference_id)
+WHERE p.placement_id = %(id)s AND r.reference IS NOT NULL;
+
 -- name: look_up
 SELECT r.reference_id,
        note_audit('placement.read', 'placement_reference', r.reference_id::text, r.organisation_id, NULL, NULL, 'look-up')

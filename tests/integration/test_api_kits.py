@@ -10,6 +10,7 @@ from tests.api import api, pages, problem
 from tests.support import execute, rows, value
 
 KITS = "/api/v1/kits"
+INSTALLED = {"to": "installed", "override": True, "reason": "proven over the phone"}
 
 
 async def test_a_kit_is_entered_and_read_in_one_call(database: str) -> None:
@@ -197,9 +198,14 @@ async def test_only_steps_of_the_table_are_taken(database: str) -> None:
         problem(await client.post(steps, json={"to": "scrapped"}), 422, "reason")
         problem(await client.post(steps, json={"to": "sold"}), 422, "to")
         problem(await client.post(f"{KITS}/K-9/transitions", json={"to": "ready"}), 404)
-        moved = await client.post(steps, json={"to": "installed", "location": "Home 17"})
+        unproven = problem(await client.post(steps, json={"to": "installed", "location": "Home 17"}), 409)
+        assert [each["code"] for each in unproven["unmet"]] == ["not_heard_since_arrival"]
+        override = {"to": "installed", "location": "Home 17", "override": True}
+        problem(await client.post(steps, json=override), 422, "reason")
+        moved = await client.post(steps, json={**override, "reason": "no network there before the visit ends"})
         assert moved.status_code == 200
-        assert (moved.json()["state"], moved.json()["location"]) == ("installed", "Home 17")
+        assert (moved.json()["state"], moved.json()["location"]) == ("installed", "home-17")
+        assert moved.json()["location_name"] == "Home 17"
         lost = await client.post(steps, json={"to": "lost", "reason": "not found at the address"})
         assert lost.json()["silent_after_s"] is None
 
@@ -210,7 +216,7 @@ async def test_the_watch_follows_state_and_expectation(database: str) -> None:
         await client.post(KITS, json={"kit": "K-1", "state": "dispatched", "expected_interval_s": 5})
         assert rows(database, watch) == [(None, None, None)]
         execute(database, "UPDATE listening SET clock_s = 50")
-        await client.post(f"{KITS}/K-1/transitions", json={"to": "installed"})
+        await client.post(f"{KITS}/K-1/transitions", json=INSTALLED)
         assert rows(database, watch) == [(30, 5, 50)]
         execute(database, "UPDATE listening SET clock_s = 80")
         await client.patch(f"{KITS}/K-1", json={"expected_interval_s": 7200})
@@ -256,12 +262,12 @@ async def test_changes_tell_books_and_reports_newest_first(database: str) -> Non
             "INSERT INTO changes (kit_id, time, received_at, what, subject, before, after)"
             " SELECT 1, now(), clock_timestamp(), 'version', 'app', '1', n::text FROM generate_series(1, 5) n",
         )
-        await client.post(f"{KITS}/K-1/transitions", json={"to": "installed", "reason": "visit"})
+        await client.post(f"{KITS}/K-1/transitions", json=INSTALLED)
         found = await pages(client, f"{KITS}/K-1/changes", limit=2)
         problem(await client.get(f"{KITS}/K-2/changes"), 404)
-    assert [item["what"] for item in found] == ["transition", *["version"] * 5, "opening"]
+    assert [item["what"] for item in found] == ["status", *["version"] * 5, "opening"]
     assert found[0]["before"] == {"state": "dispatched"}
-    assert found[0]["reason"] == "visit"
+    assert found[0]["reason"] == INSTALLED["reason"]
     assert [item["after"] for item in found[1:6]] == ["5", "4", "3", "2", "1"]
 
 

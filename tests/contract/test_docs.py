@@ -16,6 +16,7 @@ from typer.main import get_command
 from fleet import cli
 from fleet.api.app import create_app
 from fleet.config import PREFIX, Settings
+from fleet.db import roles
 from fleet.docs import __main__ as docs
 from fleet.docs import figures
 from fleet.docs.metrics import registered
@@ -74,7 +75,7 @@ def test_settings_named_exist(page: str) -> None:
 
 @pytest.mark.parametrize("page", TEXTS)
 def test_metrics_named_exist(page: str) -> None:
-    stored = set(registered()) | {"fleet_owner", "fleet_grafana"}
+    stored = set(registered()) | {roles.API, roles.WORKER, roles.INGEST, "fleet_owner", "fleet_grafana"}
     for name in re.findall(r"`(fleet_\w+)`", TEXTS[page]):
         assert name in stored, f"{name} is no metric"
 

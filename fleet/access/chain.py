@@ -74,12 +74,12 @@ class Head:
     hash: bytes
 
     def __str__(self) -> str:
-        return f"{self.hash.hex()}@{self.position}"
+        return f"{self.position}:{self.hash.hex()}"
 
     @classmethod
     def parse(cls, text: str) -> Head | None:
-        """Read `HASH@POSITION`; None when it is none."""
-        digits, _, position = text.strip().partition("@")
+        """Read `POSITION:HASH`; None when it is none."""
+        position, _, digits = text.strip().partition(":")
         try:
             hash_ = bytes.fromhex(digits)
         except ValueError:

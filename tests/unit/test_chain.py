@@ -251,7 +251,7 @@ def test_many_faults_are_counted_and_few_are_shown() -> None:
     assert (report.faults, len(report.findings), report.links) == (100, 20, 100)
 
 
-@pytest.mark.parametrize("text", ["", "@", "ab@1", "00" * 32, f"{'00' * 32}@", f"{'00' * 32}@-1", f"{'zz' * 32}@1"])
+@pytest.mark.parametrize("text", ["", ":", "1:ab", "00" * 32, f":{'00' * 32}", f"-1:{'00' * 32}", f"1:{'zz' * 32}"])
 def test_what_is_no_head_is_none(text: str) -> None:
     assert Head.parse(text) is None
 

@@ -47,11 +47,12 @@ CREATE TABLE audit_anchors (
 COMMENT ON TABLE audit_anchors IS 'Where the chain begins after its oldest lines were removed past their time.';
 
 -- Up to where rows were chained. Transaction numbers mean something on one server only: after a restore from a dump
--- they begin anew, which the server's identifier tells. floor_id: rows up to it are of an earlier server.
+-- they begin anew, which the server's identifier tells. floor_id: rows up to it are of an earlier server. While those of
+-- them that have no link yet are chained, by number, tx is null.
 CREATE TABLE audit_sealer (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     system_identifier bigint,
-    tx xid8 NOT NULL DEFAULT '0',
+    tx xid8 DEFAULT '0',
     audit_id bigint NOT NULL DEFAULT 0,
     floor_id bigint NOT NULL DEFAULT 0
 );
@@ -111,7 +112,23 @@ COMMENT ON FUNCTION note_audit IS 'One line of the audit; the actor is what the 
 REVOKE EXECUTE ON FUNCTION note_audit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION note_audit TO fleet_api, fleet_worker, fleet_ingest;
 
--- The last link, for whoever may read the audit at all: it tells nothing of what is in the rows.
+-- After a restore on another server: what is there now is chained by number, what comes by transaction again. The lock
+-- waits for those who are writing, so that no number up to the floor can still appear; once in the life of a server.
+CREATE FUNCTION begin_chain_on(identifier bigint) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    IF EXISTS (SELECT FROM audit_sealer WHERE system_identifier IS NOT NULL) THEN
+        LOCK TABLE audit IN SHARE ROW EXCLUSIVE MODE;
+        UPDATE audit_sealer SET tx = NULL, audit_id = 0, floor_id = (SELECT coalesce(max(a.audit_id), 0) FROM audit a);
+    END IF;
+    UPDATE audit_sealer SET system_identifier = identifier;
+END
+$$;
+REVOKE EXECUTE ON FUNCTION begin_chain_on FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION begin_chain_on TO fleet_worker;
+
+-- The last link, for whoever may read the audit at all: it tells nothing of what is in the rows. Counted are the lines
+-- that wait for their link, a million at most.
 CREATE FUNCTION audit_head(OUT "position" bigint, OUT hash bytea, OUT unsealed bigint, OUT unsealed_since timestamptz)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     SELECT coalesce(c.position, 0), coalesce(c.hash, decode(repeat('00', 32), 'hex')), u.count, u.since
@@ -120,9 +137,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
         SELECT position, hash FROM audit_chain UNION ALL SELECT position, hash FROM audit_anchors
         ORDER BY position DESC LIMIT 1) c ON true
     CROSS JOIN LATERAL (
-        SELECT count(*), min(a.at) AS since FROM audit_sealer s, audit a
-        WHERE (a.tx, a.audit_id) > (s.tx, s.audit_id) AND a.audit_id > s.floor_id
-          AND NOT EXISTS (SELECT FROM audit_chain l WHERE l.audit_id = a.audit_id)) u
+        SELECT count(*), min(w.at) AS since FROM (
+            (SELECT a.at FROM audit_sealer s, audit a
+             WHERE (a.tx, a.audit_id) > (s.tx, s.audit_id) AND a.audit_id > s.floor_id
+             LIMIT 1000000)
+            UNION ALL
+            (SELECT a.at FROM audit_sealer s, audit a
+             WHERE s.tx IS NULL AND a.audit_id > s.audit_id
+               AND NOT EXISTS (SELECT FROM audit_chain l WHERE l.audit_id = a.audit_id)
+             LIMIT 1000000)) w) u
 $$;
 REVOKE EXECUTE ON FUNCTION audit_head FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_head TO fleet_api, fleet_worker;

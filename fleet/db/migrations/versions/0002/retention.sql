@@ -93,18 +93,23 @@ REVOKE EXECUTE ON FUNCTION trim_audit FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION trim_audit TO fleet_worker;
 
 -- Redaction: texts go, everything else stays, and a line tells who did it and why. The functions change what nobody
--- else may; they do not ask who sees the row, their callers do.
+-- else may; they do not ask who sees the row, their callers do. What is redacted already stays as it is, untold.
 CREATE FUNCTION redacted(value jsonb, keys text[]) RETURNS jsonb LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    IF jsonb_typeof(value) IS DISTINCT FROM 'object' THEN
-        RETURN value;
-    END IF;
-    RETURN (SELECT coalesce(jsonb_object_agg(e.key, CASE
+    RETURN CASE jsonb_typeof(value)
+        WHEN 'object' THEN (
+            SELECT coalesce(jsonb_object_agg(e.key, CASE
                        WHEN e.key = ANY (keys) AND jsonb_typeof(e.value) <> 'null' THEN '"[redacted]"'
                        ELSE redacted(e.value, keys) END), '{}')
-            FROM jsonb_each(value) e);
+            FROM jsonb_each(value) e)
+        WHEN 'array' THEN (
+            SELECT coalesce(jsonb_agg(redacted(e.value, keys) ORDER BY e.n), '[]')
+            FROM jsonb_array_elements(value) WITH ORDINALITY AS e (value, n))
+        ELSE value END;
 END
 $$;
+CREATE FUNCTION redacted(reason text, keys text[]) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN 'reason' = ANY (keys) AND reason IS NOT NULL THEN '[redacted]' ELSE reason END;
 
 -- The chain keeps the digest of what stood there; its salt goes, so that nobody can try what it was. Earlier lines about
 -- redactions of this one repeat what was left then, and lose the same.
@@ -115,11 +120,12 @@ DECLARE
     note bigint;
 BEGIN
     UPDATE audit a SET before = redacted(a.before, keys), after = redacted(a.after, keys),
-        reason = CASE WHEN 'reason' = ANY (keys) AND a.reason IS NOT NULL THEN '[redacted]' ELSE a.reason END,
-        salt = NULL, redacted_at = coalesce(a.redacted_at, clock_timestamp())
-    WHERE a.audit_id = wanted RETURNING * INTO rest;
+        reason = redacted(a.reason, keys), salt = NULL, redacted_at = coalesce(a.redacted_at, clock_timestamp())
+    WHERE a.audit_id = wanted AND (a.before, a.after, a.reason)
+        IS DISTINCT FROM (redacted(a.before, keys), redacted(a.after, keys), redacted(a.reason, keys))
+    RETURNING * INTO rest;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN EXISTS (SELECT FROM audit a WHERE a.audit_id = wanted);
     END IF;
     FOR note IN SELECT a.audit_id FROM audit a
                 WHERE a.subject_kind = 'audit' AND a.subject = wanted::text AND a.action = 'audit.redacted' LOOP
@@ -134,44 +140,59 @@ $$;
 CREATE FUNCTION redact_book_event(wanted bigint, keys text[], why text) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
 DECLARE
+    rest book_events;
     line bigint;
 BEGIN
     UPDATE book_events e SET before = redacted(e.before, keys), after = redacted(e.after, keys),
-        reason = CASE WHEN 'reason' = ANY (keys) AND e.reason IS NOT NULL THEN '[redacted]' ELSE e.reason END
-    WHERE e.event_id = wanted;
-    IF NOT FOUND THEN
+        reason = redacted(e.reason, keys)
+    WHERE e.event_id = wanted AND (e.before, e.after, e.reason)
+        IS DISTINCT FROM (redacted(e.before, keys), redacted(e.after, keys), redacted(e.reason, keys))
+    RETURNING * INTO rest;
+    IF FOUND THEN
+        PERFORM note_audit('book_events.redacted', 'book_events', wanted::text, rest.organisation_id, NULL,
+            jsonb_build_object('columns', to_jsonb(keys)), why, rest.kit_id);
+    ELSIF NOT EXISTS (SELECT FROM book_events e WHERE e.event_id = wanted) THEN
         RETURN false;
     END IF;
     -- The lines that tell of the event: its own, or the one of many in which it was entered, which has the reason only.
     FOR line IN
-        SELECT a.audit_id FROM audit a WHERE a.subject_kind = 'book_events' AND a.subject = wanted::text
+        SELECT a.audit_id FROM audit a
+        WHERE a.subject_kind = 'book_events' AND a.subject = wanted::text AND a.action = 'book_events.created'
         UNION ALL
         SELECT a.audit_id FROM audit a
-        WHERE a.subject_kind = 'book_events' AND a.subject IS NULL AND 'reason' = ANY (keys) AND a.reason IS NOT NULL
+        WHERE a.subject_kind = 'book_events' AND a.subject IS NULL AND 'reason' = ANY (keys)
+          AND a.action = 'book_events.created' AND a.reason <> '[redacted]'
           AND wanted BETWEEN (a.after ->> 'first')::bigint AND (a.after ->> 'last')::bigint
     LOOP
         PERFORM redact_audit(line, keys, why);
     END LOOP;
-    PERFORM note_audit('book_events.redacted', 'book_events', wanted::text,
-        (SELECT organisation_id FROM book_events WHERE event_id = wanted), NULL,
-        jsonb_build_object('columns', to_jsonb(keys)), why, (SELECT kit_id FROM book_events WHERE event_id = wanted));
     RETURN true;
 END
 $$;
 
+-- What our checks say of a payload quotes it, and a wrong topic may be anything.
 CREATE FUNCTION redact_quarantine(wanted bigint, why text) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
-    UPDATE quarantine q SET payload = '', redacted_at = coalesce(q.redacted_at, now()),
-        topic = regexp_replace(q.topic, '\d{6}[- ]?\d{4}', '[redacted]', 'g')
-    WHERE q.quarantine_id = wanted;
+    UPDATE quarantine q SET payload = '', redacted_at = now(), topic = redacted_topic(q.topic, q.reason),
+        detail = redacted_detail(q.detail)
+    WHERE q.quarantine_id = wanted AND q.redacted_at IS NULL;
     IF NOT FOUND THEN
-        RETURN false;
+        RETURN EXISTS (SELECT FROM quarantine q WHERE q.quarantine_id = wanted);
     END IF;
     PERFORM note_audit('quarantine.redacted', 'quarantine', wanted::text, NULL, NULL, NULL, why);
     RETURN true;
 END
 $$;
+CREATE FUNCTION redacted_topic(topic text, reason text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN CASE WHEN reason = 'bad_topic' THEN '[redacted]'
+    ELSE regexp_replace(topic, '\d{6}[-_]?\d{4}', '[redacted]', 'g') END;
+CREATE FUNCTION redacted_detail(detail text) RETURNS text LANGUAGE sql IMMUTABLE
+RETURN regexp_replace(regexp_replace(detail, '''.*''', '''[redacted]'''), '".*"', '"[redacted]"');
+
+-- What rules write as a resolution are words of ours.
+CREATE FUNCTION is_free_text(resolution text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN resolution !~ ('^(proof|wanted_changed|expectation_changed|not_watched|rule_disabled|merged(:\d+)?|\[redacted\])$');
 
 CREATE FUNCTION redact_request(wanted bigint, why text) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
@@ -179,21 +200,104 @@ DECLARE
     line bigint;
 BEGIN
     PERFORM set_config('fleet.reason', coalesce(why, ''), true);
-    UPDATE service_requests r SET resolution = '[redacted]' WHERE r.request_id = wanted AND r.resolution IS NOT NULL;
-    IF NOT FOUND THEN
+    UPDATE service_requests r SET resolution = '[redacted]' WHERE r.request_id = wanted AND is_free_text(r.resolution);
+    IF NOT FOUND AND NOT EXISTS (SELECT FROM service_requests r WHERE r.request_id = wanted) THEN
         RETURN false;
     END IF;
     FOR line IN SELECT a.audit_id FROM audit a
                 WHERE a.subject_kind = 'service_requests' AND a.subject = wanted::text
-                  AND (a.before ? 'resolution' OR a.after ? 'resolution') LOOP
+                  AND (is_free_text(a.before ->> 'resolution') OR is_free_text(a.after ->> 'resolution')) LOOP
         PERFORM redact_audit(line, ARRAY['resolution'], why);
     END LOOP;
     RETURN true;
 END
 $$;
 
-REVOKE EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request TO fleet_api;
+-- With a reference goes what people wrote about the end of its placements.
+CREATE FUNCTION forget_placement_texts(given bigint[], why text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT SET fleet.lifted = 'redaction' AS $$
+DECLARE
+    line bigint;
+BEGIN
+    UPDATE placements p SET ended_reason = '[redacted]'
+    WHERE p.reference_id = ANY (given) AND p.ended_reason NOT IN ('[redacted]', 'reference erased');
+    FOR line IN SELECT a.audit_id FROM placements p
+                JOIN audit a ON a.subject_kind = 'placements' AND a.subject = p.placement_id::text
+                WHERE p.reference_id = ANY (given) AND (a.before ? 'ended_reason' OR a.after ? 'ended_reason') LOOP
+        PERFORM redact_audit(line, ARRAY['ended_reason'], why);
+    END LOOP;
+END
+$$;
+
+REVOKE EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request, forget_placement_texts FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION redact_audit, redact_book_event, redact_quarantine, redact_request, forget_placement_texts TO fleet_api;
+
+-- What is past its time and the worker may not touch itself, a bounded number of rows at a time; how many are answered.
+CREATE INDEX book_events_with_reason ON book_events (recorded_at) WHERE reason IS NOT NULL AND reason <> '[redacted]';
+CREATE FUNCTION redact_old_books(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE sql VOLATILE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT count(redact_book_event(event_id, ARRAY['reason'], 'retention'))
+    FROM (SELECT event_id FROM book_events
+          WHERE recorded_at < cutoff AND reason IS NOT NULL AND reason <> '[redacted]'
+          ORDER BY recorded_at LIMIT most) old
+$$;
+
+CREATE FUNCTION redact_old_requests(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE sql VOLATILE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT count(redact_request(request_id, 'retention'))
+    FROM (SELECT request_id FROM service_requests
+          WHERE resolved_at < cutoff AND is_free_text(resolution) ORDER BY resolved_at LIMIT most) old
+$$;
+
+-- References whose last placement ended, or was called off, before the cut-off. Locked first and looked at again then,
+-- because somebody may be planning a placement for one.
+CREATE FUNCTION erase_old_references(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    locked bigint[];
+    gone bigint[];
+BEGIN
+    locked := ARRAY(
+        SELECT r.reference_id FROM placement_references r
+        WHERE r.erased_at IS NULL AND reference_needed_until(r) < cutoff LIMIT most FOR UPDATE OF r SKIP LOCKED);
+    WITH erased AS (
+        UPDATE placement_references r SET reference = NULL, erased_at = now()
+        WHERE r.reference_id = ANY (locked) AND r.erased_at IS NULL AND reference_needed_until(r) < cutoff
+        RETURNING r.reference_id, r.organisation_id),
+    told AS MATERIALIZED (
+        SELECT reference_id, note_audit('placement.erased', 'placement_reference', reference_id::text, organisation_id,
+                                        NULL, NULL, 'retention') AS line
+        FROM erased)
+    SELECT coalesce(array_agg(reference_id), '{}') INTO gone FROM told WHERE line IS NOT NULL;
+    PERFORM forget_placement_texts(gone, 'retention');
+    RETURN cardinality(gone);
+END
+$$;
+CREATE FUNCTION reference_needed_until(r placement_references) RETURNS timestamptz LANGUAGE sql STABLE
+RETURN coalesce((
+    SELECT max(CASE p.state WHEN 'ended' THEN upper(p.during) WHEN 'cancelled' THEN p.updated_at ELSE 'infinity' END)
+    FROM placements p WHERE p.reference_id = r.reference_id), r.created_at);
+
+CREATE FUNCTION trim_sessions(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE sql VOLATILE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    WITH gone AS (
+        DELETE FROM sessions WHERE session_id IN (
+            SELECT session_id FROM sessions WHERE expires_at < cutoff ORDER BY expires_at LIMIT most)
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+CREATE FUNCTION trim_login_attempts(cutoff timestamptz, most integer) RETURNS bigint LANGUAGE sql VOLATILE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    WITH gone AS (
+        DELETE FROM login_attempts WHERE key IN (
+            SELECT key FROM login_attempts WHERE last_at < cutoff ORDER BY last_at LIMIT most)
+        RETURNING 1)
+    SELECT count(*) FROM gone
+$$;
+
+REVOKE EXECUTE ON FUNCTION redact_old_books, redact_old_requests, erase_old_references, trim_sessions, trim_login_attempts FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION redact_old_books, redact_old_requests, erase_old_references, trim_sessions, trim_login_attempts TO fleet_worker;
 
 INSERT INTO retention_policies (kind, keep_days, default_days, min_days, max_days)
 SELECT kind, days, days, least_days, most_days FROM (VALUES
@@ -205,9 +309,12 @@ SELECT kind, days, days, least_days, most_days FROM (VALUES
     ('idempotency_keys', 1, 1, 7),
     ('placement_references', 365, 30, 3653),
     ('request_texts', 365, 30, 3653),
+    ('book_texts', 1827, 365, 3653),
     ('service_requests', 1827, 365, 3653),
     ('alerts', 1096, 90, 3653),
     ('incidents', 1096, 90, 3653),
     ('audit', 1827, 365, 3653),
+    ('sessions', 7, 1, 90),
+    ('login_attempts', 2, 1, 2),
     ('retention_runs', 1827, 365, 3653)
 ) AS defaults (kind, days, least_days, most_days);

@@ -1,0 +1,184 @@
+"""The audit: who did and saw what; read, exported, and redacted where a text must not be kept.
+
+Nothing here writes lines of changes, the tables do that themselves (`audited()`); reads of what is sensitive are noted
+with `note`. The chain over the lines is in fleet/access/sealing.py.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from fleet.access.chain import Head
+from fleet.db.queries import load_queries
+from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one, fetch_value
+from fleet.errors import NotFoundError
+
+_SQL = load_queries("fleet.access", "audit.sql")
+
+EXPORT_PAGE = 1_000
+LAST_ID = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the audit.
+
+    `origin` is the caller's address; `subject` the key of what was changed or read, None when one line tells of many
+    rows; `organisation` and `kit` whose it was then; `before` and `after` hold only what changed.
+    """
+
+    id: int
+    at: datetime
+    actor: str
+    principal: str | None
+    origin: str | None
+    action: str
+    subject_kind: str
+    subject: str | None
+    organisation: str | None
+    kit: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    reason: str | None
+    redacted_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """Which lines; None leaves all. `since` is in, `until` is not."""
+
+    actor: str | None = None
+    principal: str | None = None
+    action: str | None = None
+    subject_kind: str | None = None
+    subject: str | None = None
+    kit: str | None = None
+    organisation: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the chain stands; `unsealed` lines wait for their link (counted to a million), the oldest since when."""
+
+    head: Head
+    unsealed: int
+    unsealed_since: datetime | None
+
+
+class Format(StrEnum):
+    """How lines are exported: one JSON object a line, or CSV with a header."""
+
+    NDJSON = "ndjson"
+    CSV = "csv"
+
+
+async def list_lines(
+    connection: Connection, filters: Filters, *, before: tuple[datetime, int] | None = None, limit: int = 100
+) -> list[Line]:
+    """Lines, the newest first; `before` is time and number of the last one seen."""
+    at, number = before or ("infinity", LAST_ID)
+    values = {**asdict(filters), "before_at": at, "before_id": number, "limit": limit}
+    return await fetch_all(connection, _SQL["list"], values, Line)
+
+
+async def find_line(connection: Connection, number: int) -> Line:
+    """One line; raises NotFoundError."""
+    found = await fetch_one(connection, _SQL["find"], {"id": number}, Line)
+    if found is None:
+        raise NotFoundError("audit line", str(number))
+    return found
+
+
+async def export_page(connection: Connection, filters: Filters, *, after: int = 0) -> list[Line]:
+    """The next `EXPORT_PAGE` lines by number, the oldest first; fewer at the end."""
+    values = {**asdict(filters), "after_id": after, "limit": EXPORT_PAGE}
+    return await fetch_all(connection, _SQL["export"], values, Line)
+
+
+async def export(connection: Connection, filters: Filters, form: Format) -> AsyncIterator[str]:
+    """Every line in pieces of text; notes first that they were taken out."""
+    await note_export(connection, filters, form)
+    for piece in written([], form, header=True):
+        yield piece
+    after = 0
+    while page := await export_page(connection, filters, after=after):
+        for piece in written(page, form):
+            yield piece
+        after = page[-1].id
+
+
+async def note_export(connection: Connection, filters: Filters, form: Format) -> None:
+    """Tell in the audit that lines of it were exported, and which."""
+    chosen = {name: str(value) for name, value in asdict(filters).items() if value is not None}
+    await note(connection, "audit.exported", "audit", None, after={"format": form.value, **chosen})
+
+
+def written(lines: Iterable[Line], form: Format, *, header: bool = False) -> Iterable[str]:
+    """Lines as text; with `header` the head of a CSV comes first."""
+    if form is Format.NDJSON:
+        return (json.dumps(asdict(line), default=_plain, ensure_ascii=False) + "\n" for line in lines)
+    out = io.StringIO()
+    writer = csv.writer(out)
+    if header:
+        writer.writerow([each.name for each in fields(Line)])
+    writer.writerows([_cell(value) for value in asdict(line).values()] for line in lines)
+    return [out.getvalue()]
+
+
+async def note(
+    connection: Connection,
+    action: str,
+    subject_kind: str,
+    subject: str | None,
+    *,
+    after: dict[str, Any] | None = None,
+    reason: str | None = None,
+) -> None:
+    """A line about something that no table tells by itself, such as a read of what is sensitive."""
+    values = {"action": action, "subject_kind": subject_kind, "subject": subject, "reason": reason}
+    await connection.execute(_SQL["note"], {**values, "after": None if after is None else Jsonb(after)})
+
+
+async def standing(connection: Connection) -> Standing:
+    """Where the chain stands."""
+    (row,) = await fetch_dicts(connection, _SQL["head"], {})
+    return Standing(Head(row["position"], bytes(row["hash"])), row["unsealed"], row["unsealed_since"])
+
+
+async def redact_line(connection: Connection, number: int, keys: list[str], *, why: str) -> Line:
+    """Empty texts of a line for good: `reason`, or what stands by these names in before and after.
+
+    The chain keeps a digest of what stood there, without the salt to try guesses with. Raises NotFoundError.
+    """
+    await find_line(connection, number)
+    await fetch_value(connection, _SQL["redact"], {"id": number, "keys": keys, "why": why})
+    return await find_line(connection, number)
+
+
+async def redact_book_event(connection: Connection, number: int, keys: list[str], *, why: str) -> None:
+    """The same for an event of the books, and for the lines that tell of it; raises NotFoundError."""
+    if not await fetch_dicts(connection, _SQL["sees_book_event"], {"id": number}):
+        raise NotFoundError("book event", str(number))
+    await fetch_value(connection, _SQL["redact_book_event"], {"id": number, "keys": keys, "why": why})
+
+
+def _plain(value: Any) -> str:
+    assert isinstance(value, datetime)
+    return value.isoformat()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value, ensure_ascii=False)
+    return value.isoformat() if isinstance(value, datetime) else value

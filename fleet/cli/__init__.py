@@ -10,6 +10,7 @@ import typer
 from fleet.cli import context
 from fleet.cli.admin import kits_app, token_app
 from fleet.cli.bench import bench
+from fleet.cli.books import books_app
 from fleet.cli.doctor import doctor
 from fleet.cli.readers import reader_app
 from fleet.cli.roles import api, ingest, migrate, worker
@@ -31,6 +32,7 @@ for command in (up, ingest, worker, api, migrate, doctor, bench):
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(kits_app, name="kits")
+app.add_typer(books_app, name="books")
 app.add_typer(reader_app, name="reader")
 
 

@@ -13,6 +13,9 @@ from psycopg.types.json import Jsonb
 
 from fleet.db.queries import load_queries
 from fleet.state.kitfile import BadLine, KitFile, KitLine, problem
+from fleet.state.ledger.log import Books
+from fleet.state.ledger.store import opened
+from fleet.state.ledger.writing import project
 from fleet.state.texts import slug_of
 
 _SQL = load_queries("fleet.state", "importing.sql")
@@ -188,13 +191,25 @@ async def _update(connection: Connection, actor: str) -> int:
     await connection.execute(_SQL["drop_unchanged"])
     await connection.execute(_SQL["analyze_change"])
     await connection.execute(_SQL["lock_latest"])
+    await connection.execute(_SQL["log_pieces"], {"actor": actor})
     for query in ("close_stays", "open_changed_stays", "close_custodies", "open_changed_custodies"):
         await connection.execute(_SQL[query])
     cursor = await connection.execute(_SQL["update_kits"])
     await connection.execute(_SQL["set_watches"])
     await connection.execute(_SQL["log_changes"], {"actor": actor})
     await connection.execute(_SQL["enqueue_changes"])
+    await _house(connection)
     return cursor.rowcount
+
+
+async def _house(connection: Connection) -> None:
+    """Placements begin and end with what the file says of their kits."""
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_SQL["housed"])
+        housed = await cursor.fetchall()
+    if housed:
+        async with opened(connection, kits=housed) as log:
+            await project(connection, log, Books({kit_id: log.kit(kit_id) for kit_id in housed}, {}))
 
 
 async def _count(connection: Connection, query: bytes, values: dict[str, Any] | None = None) -> int:

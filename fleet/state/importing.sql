@@ -66,9 +66,11 @@ UPDATE kit_stage s SET location_id = (
 WHERE s.location IS NOT NULL;
 
 -- name: make_before
--- The kits that the file changes, as they are now, with what they become.
+-- The kits that the file changes, as they are now, with what they become, and when: after everything that is known of
+-- them. What is lost has no known place, and what leaves the home of a citizen is there no more.
 CREATE TEMP TABLE kit_change ON COMMIT DROP AS
-SELECT k.kit_id, k.kit, k.label, k.state, k.organisation_id, ko.slug AS organisation, k.owner_id, kw.slug AS owner,
+SELECT greatest(statement_timestamp(), (SELECT max(e.occurred_at) FROM book_events e WHERE e.kit_id = k.kit_id)) AS at,
+       k.placement_id, k.kit_id, k.kit, k.label, k.state, k.organisation_id, ko.slug AS organisation, k.owner_id, kw.slug AS owner,
        k.kit_type, k.location_id, kl.slug AS location, k.expected_interval_s, k.tolerance, k.wanted_components,
        coalesce(s.label, k.label) AS new_label,
        coalesce(s.state, k.state) AS new_state,
@@ -77,8 +79,10 @@ SELECT k.kit_id, k.kit, k.label, k.state, k.organisation_id, ko.slug AS organisa
        coalesce(w.organisation_id, k.owner_id, o.organisation_id) AS new_owner_id,
        coalesce(w.slug, kw.slug, o.slug) AS new_owner,
        coalesce(s.kit_type, k.kit_type) AS new_kit_type,
-       coalesce(s.location_id, k.location_id) AS new_location_id,
-       coalesce(l.slug, kl.slug) AS new_location,
+       CASE WHEN s.location_id IS NOT NULL OR coalesce(s.state, k.state) <> 'lost' OR k.state = 'lost'
+            THEN coalesce(s.location_id, k.location_id) END AS new_location_id,
+       CASE WHEN s.location_id IS NOT NULL OR coalesce(s.state, k.state) <> 'lost' OR k.state = 'lost'
+            THEN coalesce(l.slug, kl.slug) END AS new_location,
        coalesce(s.expected_interval_s, k.expected_interval_s) AS new_expected_interval_s,
        coalesce(s.tolerance, k.tolerance) AS new_tolerance,
        coalesce(s.wanted_components, k.wanted_components) AS new_wanted_components
@@ -115,30 +119,32 @@ UPDATE kits k
 SET label = c.new_label, state = c.new_state, organisation_id = c.new_organisation_id, owner_id = c.new_owner_id,
     kit_type = c.new_kit_type, location_id = c.new_location_id,
     placement_id = CASE WHEN c.new_location_id IS DISTINCT FROM c.location_id THEN NULL ELSE k.placement_id END,
-    state_since = CASE WHEN c.new_state <> c.state THEN now() ELSE k.state_since END,
+    state_since = CASE WHEN c.new_state <> c.state THEN c.at ELSE k.state_since END,
     expected_interval_s = c.new_expected_interval_s, tolerance = c.new_tolerance,
     wanted_components = c.new_wanted_components, revision = k.revision + 1, updated_at = now()
 FROM kit_change c
 WHERE k.kit_id = c.kit_id;
 
 -- name: close_stays
-UPDATE stays y SET during = tstzrange(lower(during), now())
+UPDATE stays y SET during = tstzrange(lower(during), c.at)
 FROM kit_change c
 WHERE y.kit_id = c.kit_id AND upper_inf(y.during) AND c.new_location_id IS DISTINCT FROM c.location_id;
 
 -- name: open_changed_stays
 INSERT INTO stays (kit_id, location_id, during)
-SELECT kit_id, new_location_id, tstzrange(now(), NULL) FROM kit_change
+SELECT kit_id, new_location_id, tstzrange(at, NULL) FROM kit_change
 WHERE new_location_id IS DISTINCT FROM location_id AND new_location_id IS NOT NULL;
 
 -- name: close_custodies
-UPDATE custodies y SET during = tstzrange(lower(during), now())
+UPDATE custodies y SET during = tstzrange(lower(during), c.at)
 FROM kit_change c
 WHERE y.kit_id = c.kit_id AND upper_inf(y.during) AND c.new_organisation_id IS DISTINCT FROM c.organisation_id;
 
 -- name: open_changed_custodies
 INSERT INTO custodies (kit_id, organisation_id, during)
-SELECT kit_id, new_organisation_id, tstzrange(CASE WHEN organisation_id IS NOT NULL THEN now() END, NULL) FROM kit_change
+SELECT kit_id, new_organisation_id,
+       tstzrange(CASE WHEN EXISTS (SELECT FROM custodies y WHERE y.kit_id = c.kit_id) THEN at END, NULL)
+FROM kit_change c
 WHERE new_organisation_id IS DISTINCT FROM organisation_id AND new_organisation_id IS NOT NULL;
 
 -- name: set_watches
@@ -157,13 +163,14 @@ WHERE l.kit_id = c.kit_id
 
 -- name: log_changes
 -- A new state or place is an opening balance; whose it is now, an assignment; the rest, an edit.
-INSERT INTO book_events (what, kit_id, from_state, to_state, location_id, organisation_id, owner_id, before, after, actor)
-SELECT CASE WHEN state <> new_state OR location_id IS DISTINCT FROM new_location_id THEN 'opening'
+INSERT INTO book_events (occurred_at, what, kit_id, from_state, to_state, location_id, organisation_id, owner_id, before,
+                         after, actor)
+SELECT at, CASE WHEN state <> new_state OR location_id IS DISTINCT FROM new_location_id THEN 'opening'
             WHEN (organisation_id, owner_id) IS DISTINCT FROM (new_organisation_id, new_owner_id) THEN 'assign'
             ELSE 'edit' END,
        kit_id, CASE WHEN state <> new_state THEN state END, CASE WHEN state <> new_state OR location_id
            IS DISTINCT FROM new_location_id THEN new_state END,
-       CASE WHEN location_id IS DISTINCT FROM new_location_id THEN new_location_id END, new_organisation_id, new_owner_id,
+       CASE WHEN state <> new_state OR location_id IS DISTINCT FROM new_location_id THEN new_location_id END, new_organisation_id, new_owner_id,
        jsonb_build_object('label', label, 'state', state, 'organisation', organisation, 'owner', owner, 'location', location,
            'kit_type', kit_type, 'expected_interval_s', expected_interval_s, 'tolerance', tolerance,
            'wanted_components', wanted_components),
@@ -172,6 +179,20 @@ SELECT CASE WHEN state <> new_state OR location_id IS DISTINCT FROM new_location
            'tolerance', new_tolerance, 'wanted_components', new_wanted_components),
        %(actor)s
 FROM kit_change;
+
+-- name: log_pieces
+-- What is in a kit goes with it to another organisation.
+INSERT INTO book_events (occurred_at, what, component_id, organisation_id, owner_id, after, actor)
+SELECT greatest(c.at, (SELECT max(e.occurred_at) FROM book_events e
+                       WHERE e.component_id = p.component_id OR e.removed_id = p.component_id)), 'assign', p.component_id, c.new_organisation_id, p.owner_id,
+       jsonb_build_object('organisation', c.new_organisation), %(actor)s
+FROM kit_change c JOIN components p USING (kit_id)
+WHERE p.organisation_id IS DISTINCT FROM c.new_organisation_id AND c.organisation_id IS DISTINCT FROM c.new_organisation_id;
+
+-- name: housed
+-- Kits that are a citizen's, or in a home: what becomes of that is read off the log.
+SELECT c.kit_id FROM kit_change c
+WHERE c.placement_id IS NOT NULL OR EXISTS (SELECT FROM placements p WHERE p.kit_id = c.kit_id AND p.state = 'active');
 
 -- name: enqueue_changes
 INSERT INTO evaluation_queue (kit_id) SELECT kit_id FROM kit_change;

@@ -8,7 +8,7 @@ from typing import Any
 from fleet.access.principal import Principal
 from fleet.access.roles import Permission
 from fleet.db.rows import fetch_value
-from fleet.errors import ForbiddenError
+from fleet.errors import ConflictError, ForbiddenError
 from fleet.state.ledger.events import Event, What
 from fleet.state.ledger.log import Log
 from fleet.state.ledger.store import SQL, Connection, Entry, opened
@@ -46,12 +46,14 @@ async def assign_component(
     by: Principal,
     reason: str | None = None,
 ) -> None:
-    """Give a piece to an organisation and an owner; one in a kit goes with the kit. Raises as `assign_kit`."""
+    """Give a piece to an organisation and an owner. Raises as `assign_kit`, and ConflictError when it is in a kit."""
     check_may_own(by, Permission.COMPONENTS_WRITE, organisation_id, owner_id)
     async with connection.transaction(), opened(connection, components=[component_id]) as log:
         row = log.components[component_id]
         if (row.organisation_id, row.owner_id) == (organisation_id, owner_id):
             return
+        if row.kit_id is not None and row.organisation_id != organisation_id:
+            raise ConflictError(f"component {row.serial} is in a kit and goes with it: take it out first")
         event = _assignment(log, organisation_id, owner_id, component_id=component_id)
         told = await _told(connection, organisation_id, owner_id)
         entry = Entry(event, after=told, reason=reason)

@@ -40,6 +40,7 @@ class IllegalCode(StrEnum):
     ONLY_BY_SWAP = "only_by_swap"
     NO_HOME_IN_STATE = "no_home_in_state"
     PLACEMENT_ENDED = "placement_ended"
+    NOT_EMPTY = "not_empty"
 
 
 class Illegal(Struct, frozen=True, gc=False):
@@ -86,6 +87,7 @@ class ComponentBook(Struct, frozen=True, gc=False, kw_only=True):
     owner_id: int | None
     states: tuple[Spell[ComponentState], ...]
     stays: tuple[Spell[Place], ...]
+    custodies: tuple[Spell[int], ...]
     memberships: tuple[Spell[int], ...]
 
 

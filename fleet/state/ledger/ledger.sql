@@ -117,21 +117,25 @@ SELECT placement_id AS row_id, placement_id AS value, lower(during) AS start, up
 FROM placements WHERE kit_id = %(kit_id)s AND during IS NOT NULL ORDER BY during;
 
 -- name: place_kit
--- A placement is active from when its kit is installed there, and ended when the kit is in use no more.
+-- A placement is active from when its kit is installed there, and ended when the kit is in use no more. What another
+-- kit has meanwhile is not taken from it.
 UPDATE placements
 SET kit_id = %(kit_id)s, during = tstzrange(%(start)s, %(end)s),
     state = CASE WHEN %(end)s::timestamptz IS NULL THEN 'active' ELSE 'ended' END,
     ended_reason = CASE WHEN %(end)s::timestamptz IS NOT NULL THEN coalesce(ended_reason, %(reason)s) END,
     revision = revision + 1, updated_at = now()
-WHERE placement_id = %(value)s;
+WHERE placement_id = %(value)s AND (kit_id IS NULL OR kit_id = %(kit_id)s);
 
 -- name: displace_kit
--- The installation was taken back: the placement is planned again, unless the kit is planned elsewhere by now.
+-- The installation was taken back: the placement is planned again, unless the kit is planned elsewhere by now. One that
+-- was at another time keeps why it ended.
 UPDATE placements p
-SET during = NULL, ended_reason = NULL, revision = revision + 1, updated_at = now(),
+SET during = NULL, ended_reason = CASE WHEN p.placement_id = ANY(%(moved)s::bigint[]) THEN p.ended_reason END,
+    revision = revision + 1, updated_at = now(),
     state = CASE WHEN EXISTS (SELECT FROM placements o WHERE o.kit_id = p.kit_id AND o.state = 'planned')
+                   OR p.placement_id > (SELECT min(row_id) FROM unnest(%(row_ids)s::bigint[]) AS row_id)
                  THEN 'cancelled' ELSE 'planned' END
-WHERE p.placement_id = ANY(%(row_ids)s);
+WHERE p.placement_id = ANY(%(row_ids)s::bigint[]);
 
 -- name: set_watch
 -- The watch begins at the clock's value of now when it was off; a mere edit does not begin it anew.

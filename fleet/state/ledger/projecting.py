@@ -66,10 +66,13 @@ async def project_component(connection: Connection, row: ComponentRow, book: Com
 async def _project_placements(connection: Connection, about: Row, book: KitBook, reason: str | None) -> None:
     found = difference(await _spells(connection, "placements", about), book.placements)
     if found.removed:
-        await connection.execute(SQL["displace_kit"], {"row_ids": list(found.removed)})
+        moved = [spell.value for spell in found.added]
+        await connection.execute(SQL["displace_kit"], {"row_ids": list(found.removed), "moved": moved})
     for spell in (*(spell for _, spell in found.ended), *found.added):
         values = {**about, "value": spell.value, "start": spell.start, "end": spell.end, "reason": reason or book.state}
-        await connection.execute(SQL["place_kit"], values)
+        placed = await connection.execute(SQL["place_kit"], values)
+        if placed.rowcount == 0:
+            raise ConflictError(f"placement {spell.value} has another kit by now")
 
 
 async def _write(

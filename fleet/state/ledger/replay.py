@@ -7,7 +7,17 @@ from datetime import datetime
 
 from fleet.state.ledger.book import ComponentBook, Illegal, IllegalCode, KitBook, Place, Track
 from fleet.state.ledger.events import Event, What, effective
-from fleet.state.lifecycle import AT_HOME, COMPONENTS, HELD, IN_USE, KITS, ComponentState, KitState, NotAllowed
+from fleet.state.lifecycle import (
+    AT_HOME,
+    COMPONENTS,
+    FINAL,
+    HELD,
+    IN_USE,
+    KITS,
+    ComponentState,
+    KitState,
+    NotAllowed,
+)
 
 
 def replay_kit(events: Iterable[Event]) -> KitBook | Illegal:
@@ -35,19 +45,23 @@ class _Reader:
 
     def __init__(self) -> None:
         self.place: Track[Place] = Track()
-        self.organisation_id: int | None = None
+        self.custody: Track[int] = Track()
         self.owner_id: int | None = None
         self.opened = False
 
-    def _belongs(self, event: Event) -> None:
-        self.organisation_id, self.owner_id = event.organisation_id, event.owner_id
+    def _assign(self, event: Event) -> None:
+        self._belongs_to(event)
+        self.owner_id = event.owner_id
+
+    def _belongs_to(self, event: Event) -> None:
+        # The first organisation has no beginning: nobody else had it in these books.
+        self.custody.set(event.organisation_id, event.occurred_at if self.custody.spells() else None)
 
 
 class _KitReader(_Reader):
     def __init__(self) -> None:
         super().__init__()
         self.state: Track[KitState] = Track()
-        self.custody: Track[int] = Track()
         self.placement: Track[int] = Track()
         self.components: dict[int, Track[int]] = {}
 
@@ -70,7 +84,7 @@ class _KitReader(_Reader):
             since=self.state.since,
             place=self.place.value,
             placed_since=None if self.place.value is None else self.place.since,
-            organisation_id=self.organisation_id,
+            organisation_id=self.custody.value,
             owner_id=self.owner_id,
             states=self.state.spells(),
             stays=self.place.spells(),
@@ -80,11 +94,8 @@ class _KitReader(_Reader):
         )
 
     def _open(self, event: Event) -> Illegal | None:
-        # The first organisation has no beginning: nobody else had the kit in these books.
-        begins = event.occurred_at if self.opened else None
         self.opened = True
-        self._belongs(event)
-        self.custody.set(event.organisation_id, begins)
+        self._assign(event)
         return self._enter(event)
 
     def _step(self, event: Event) -> Illegal | None:
@@ -94,6 +105,8 @@ class _KitReader(_Reader):
             return Illegal(event, IllegalCode.UNKNOWN_STATE, state, event.to_state)
         if isinstance(KITS.transition(state, _KIT_STATES[event.to_state]), NotAllowed):
             return Illegal(event, IllegalCode.NOT_IN_TABLE, state, event.to_state)
+        if event.to_state in FINAL and any(track.value is not None for track in self.components.values()):
+            return Illegal(event, IllegalCode.NOT_EMPTY, state, event.to_state)
         return self._enter(event)
 
     def _enter(self, event: Event) -> Illegal | None:
@@ -129,9 +142,11 @@ class _KitReader(_Reader):
         self.placement.set(home, event.occurred_at)
         return Illegal(event, IllegalCode.PLACEMENT_ENDED) if self.placement.had(home) else None
 
-    def _assign(self, event: Event) -> None:
-        self._belongs(event)
-        self.custody.set(event.organisation_id, event.occurred_at)
+    def _swap(self, event: Event) -> Illegal | None:
+        if event.component_id is not None and self.state.value in FINAL:
+            return Illegal(event, IllegalCode.NOT_EMPTY, self.state.value)
+        self._bundle(event)
+        return None
 
     def _bundle(self, event: Event) -> None:
         for component_id, held in ((event.removed_id, None), (event.component_id, event.component_id)):
@@ -165,16 +180,17 @@ class _ComponentReader(_Reader):
             since=self.state.since,
             place=self.place.value,
             kit_id=self.kit.value,
-            organisation_id=self.organisation_id,
+            organisation_id=self.custody.value,
             owner_id=self.owner_id,
             states=self.state.spells(),
             stays=self.place.spells(),
+            custodies=self.custody.spells(),
             memberships=self.kit.spells(),
         )
 
     def _open(self, event: Event) -> Illegal | None:
         self.opened = True
-        self._belongs(event)
+        self._assign(event)
         if event.kit_id is None and event.to_state == ComponentState.IN_KIT:
             return Illegal(event, IllegalCode.ONLY_BY_SWAP, self.state.value, event.to_state)
         if event.kit_id is not None and event.to_state not in HELD:
@@ -198,7 +214,7 @@ class _ComponentReader(_Reader):
         self.state.set(ComponentState.IN_KIT, event.occurred_at)
         self.kit.set(event.kit_id, event.occurred_at)
         self.place.set(None, event.occurred_at)
-        self.organisation_id = event.organisation_id
+        self._belongs_to(event)
         return None
 
     def _come_out(self, event: Event) -> Illegal | None:
@@ -243,9 +259,6 @@ class _ComponentReader(_Reader):
         self.place.set(place_of(event), event.occurred_at)
         return None
 
-    def _assign(self, event: Event) -> None:
-        self._belongs(event)
-
 
 def place_of(event: Event) -> Place | None:
     """The place that an event tells; None when it tells none."""
@@ -262,7 +275,7 @@ _KIT_READINGS: dict[str, Callable[[_KitReader, Event], Illegal | None]] = {
     What.STATUS: _KitReader._step,
     What.LOCATION: _KitReader._move,
     What.ASSIGN: _KitReader._assign,
-    What.SWAP: _KitReader._bundle,
+    What.SWAP: _KitReader._swap,
 }
 _COMPONENT_READINGS: dict[str, Callable[[_ComponentReader, Event], Illegal | None]] = {
     What.OPENING: _ComponentReader._open,

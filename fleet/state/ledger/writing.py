@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
+from msgspec.structs import replace as changed
+
 from fleet.access.principal import Principal
 from fleet.errors import ConflictError, InvalidError
-from fleet.state.ledger.book import Illegal, IllegalCode
+from fleet.state.ledger.book import Illegal, IllegalCode, value_at
+from fleet.state.ledger.events import Event, What
 from fleet.state.ledger.log import PROVISIONAL, Books, Log
 from fleet.state.ledger.projecting import project_component, project_kit
 from fleet.state.ledger.store import Connection, Entry, announce, append, enqueue
@@ -56,7 +59,11 @@ async def write(
     Several entries get one batch, by which they are corrected together. Raises ConflictError when the histories would
     not be possible with them, or the database knows of an overlap.
     """
+    entries = [_of_its_time(log, entry) for entry in entries]
     books = tried(log, entries)
+    if following := _following(log, books, entries[0].reason):
+        entries = [*entries, *following]
+        books = tried(log, entries)
     if len(entries) > 1:
         batch = uuid4()
         entries = [replace(entry, batch=batch) for entry in entries]
@@ -85,6 +92,46 @@ async def project(connection: Connection, log: Log, books: Books, *, reason: str
             await project_component(connection, log.components[component_id], piece)
 
 
+def _of_its_time(log: Log, entry: Entry) -> Entry:
+    """What is told afterwards is of the organisation that had the thing then: its past is not taken along."""
+    event = entry.event
+    if not entry.backdated or event.what not in _HAPPENINGS:
+        return entry
+    if event.kit_id is not None:
+        custodies = log.kit(event.kit_id).custodies if event.kit_id in log.kits else ()
+    else:
+        custodies = log.component(event.component_id).custodies if event.component_id in log.components else ()
+    if not custodies:
+        return entry
+    return replace(entry, event=changed(event, organisation_id=value_at(custodies, event.occurred_at)))
+
+
+_HAPPENINGS = frozenset({What.STATUS, What.LOCATION, What.SWAP})
+
+
+def _following(log: Log, books: Books, reason: str | None) -> list[Entry]:
+    """A piece in a kit is of the kit's organisation, from when it is in it and the kit is the organisation's."""
+    entries = []
+    for book in books.kits.values():
+        for held in book.components:
+            row = log.components.get(held.value)
+            if row is None or held.end is not None or held.start is None:
+                continue
+            piece = books.components.get(held.value, row)
+            if piece.organisation_id != book.organisation_id:
+                begun = book.custodies[-1].end or book.custodies[-1].start if book.custodies else None
+                event = Event(
+                    event_id=0,
+                    occurred_at=max(held.start, begun or held.start),
+                    what=What.ASSIGN,
+                    component_id=held.value,
+                    organisation_id=book.organisation_id,
+                    owner_id=row.owner_id,
+                )
+                entries.append(Entry(event, backdated=True, reason=reason))
+    return entries
+
+
 def explained(illegal: Illegal, log: Log) -> str:
     """Why a history cannot be, for people."""
     event = illegal.event
@@ -107,6 +154,7 @@ _WHY = {
     IllegalCode.NOT_IN_THE_KIT: "{name} was not in the kit then ({when})",
     IllegalCode.ONLY_BY_SWAP: "{what} would take {name} from {state} to {target}, which only a swap does",
     IllegalCode.NO_HOME_IN_STATE: "{what} would put a kit that is {state} into a home",
+    IllegalCode.NOT_EMPTY: "{what} would leave pieces in a kit that is out of the books",
     IllegalCode.PLACEMENT_ENDED: "{what} would begin a placement again that had ended: plan a new one",
 }
 

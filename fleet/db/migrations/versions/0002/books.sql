@@ -306,6 +306,9 @@ CREATE POLICY replay ON book_events FOR SELECT TO fleet_api USING (
     kit_id = ANY ((SELECT replayed_kits())::integer[])
     OR component_id = ANY ((SELECT replayed_components())::bigint[])
     OR removed_id = ANY ((SELECT replayed_components())::bigint[]));
+CREATE POLICY replay ON placements TO fleet_api
+    USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
+    WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));
 CREATE POLICY replay ON custodies TO fleet_api
     USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
     WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));

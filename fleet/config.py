@@ -7,6 +7,7 @@ fields.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 import tomllib
@@ -87,6 +88,11 @@ class Settings(BaseSettings):
         description="Address people type for the console, `https://fleet.example.dk`; with https cookies are sent over"
         " TLS only; OpenID Connect comes back to it",
     )
+    http_trusted_proxies: str = Field(
+        "127.0.0.1",
+        description="Addresses or networks of the proxies before the console, separated by commas; what they say of"
+        " where a request came from (`X-Forwarded-For`) is believed",
+    )
     oidc_issuer: str | None = Field(
         None, description="OpenID Connect provider for logins, its issuer address; none is asked without it"
     )
@@ -135,6 +141,16 @@ class Settings(BaseSettings):
         if value is not None and not _PUBLIC_URL.fullmatch(value):
             raise ValueError("must be like https://fleet.example.dk, without a path")
         return None if value is None else value.rstrip("/")
+
+    @field_validator("http_trusted_proxies")
+    @classmethod
+    def _proxies(cls, value: str) -> str:
+        for each in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each!r} is no address or network like 10.0.0.0/8") from None
+        return value
 
     @field_validator("oidc_issuer")
     @classmethod

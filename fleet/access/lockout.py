@@ -2,6 +2,9 @@
 
 An attempt counts as failed from its beginning until it is given back, so that many at once get nowhere. Unknown
 accounts count like known ones. Names and addresses are kept as hashes: what is typed as a name may be a password.
+
+A browser that somebody logged in from before is counted by itself at their account, so that strangers who guess keep
+nobody out who is at their usual place (OWASP, "Device Cookies").
 """
 
 from __future__ import annotations
@@ -43,9 +46,12 @@ class Attempt:
     account: bytes | None = None
 
 
-def attempt(origin: str | None, account: str | None = None) -> Attempt:
-    """An attempt from an address at an account."""
-    return Attempt(_key("origin", _network(origin)), None if account is None else account_key(account))
+def attempt(origin: str | None, account: str | None = None, browser: str | None = None) -> Attempt:
+    """An attempt from an address at an account, perhaps from a `browser` that the account was used from before."""
+    key = None if account is None else account_key(account)
+    if account is not None and browser is not None:
+        key = _key("browser", f"{browser} {account.lower()}")
+    return Attempt(_key("origin", _network(origin)), key)
 
 
 def account_key(username: str) -> bytes:

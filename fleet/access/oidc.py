@@ -151,10 +151,20 @@ def roles_in(claims: Mapping[str, Any], client: Client) -> frozenset[RoleAt]:
 
 
 def check_id_token(
-    token: str, keys: KeySet, client: Client, nonce: str, *, now: Callable[[], int] | None = None
+    token: str,
+    keys: KeySet,
+    client: Client,
+    nonce: str,
+    *,
+    access_token: str | None = None,
+    now: Callable[[], int] | None = None,
 ) -> dict[str, Any]:
-    """The claims of an ID token meant for us and this login; raises JoseError."""
-    claims = jwt.decode(token, keys, algorithms=list(ALGORITHMS)).claims
+    """The claims of an ID token meant for us and this login; raises JoseError.
+
+    `access_token` is what came with it, which the token may vouch for (`at_hash`).
+    """
+    decoded = jwt.decode(token, keys, algorithms=list(ALGORITHMS))
+    claims = decoded.claims
     jwt.JWTClaimsRegistry(
         now=now,
         leeway=LEEWAY_S,
@@ -170,7 +180,18 @@ def check_id_token(
         raise JoseError("the token was made for another party")
     if len(claims["sub"]) > _MAX_TEXT:
         raise JoseError("the subject is too long")
+    if access_token is not None and "at_hash" in claims:
+        expected = half_hash(access_token, decoded.header["alg"])
+        if not secrets.compare_digest(str(claims["at_hash"]).encode(errors="replace"), expected.encode()):
+            raise JoseError("the tokens do not belong together")
     return claims
+
+
+def half_hash(text: str, algorithm: str) -> str:
+    """The left half of a hash as long as that of the signature (OpenID Connect Core 1.0, 3.1.3.6)."""
+    bits = algorithm[-3:] if algorithm[-3:] in ("256", "384", "512") else "512"
+    digest = hashlib.new(f"sha{bits}", text.encode(errors="replace")).digest()
+    return base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
 
 
 def challenge_of(verifier: str) -> str:
@@ -240,17 +261,23 @@ class Provider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query)}", flow
 
     async def _identity(self, flow: Flow, code: str) -> Identity:
-        token = await self._exchange(flow, code)
+        answer = await self._exchange(flow, code)
+        token = _text(answer, "id_token")
+        access = _text(answer, "access_token") if "access_token" in answer else None
+
+        def check(keys: KeySet) -> dict[str, Any]:
+            return check_id_token(token, keys, self.client, flow.nonce, access_token=access)
+
         try:
-            claims = check_id_token(token, await self._signing_keys(), self.client, flow.nonce)
+            claims = check(await self._signing_keys())
         except (InvalidKeyIdError, BadSignatureError):
             # The provider may have taken new keys since we last asked.
-            claims = check_id_token(token, await self._signing_keys(fresh=True), self.client, flow.nonce)
+            claims = check(await self._signing_keys(fresh=True))
         named = _claim(claims, self.client.username_claim) if self.client.username_claim else None
         username = named if isinstance(named, str) else None
         return Identity(self.client.issuer, claims["sub"], username, roles_in(claims, self.client))
 
-    async def _exchange(self, flow: Flow, code: str) -> str:
+    async def _exchange(self, flow: Flow, code: str) -> Mapping[str, Any]:
         metadata = await self._about()
         form = {
             "grant_type": "authorization_code",
@@ -265,8 +292,7 @@ class Provider:
             form["client_id"] = self.client.client_id
             if self.client.client_secret is not None:
                 form["client_secret"] = self.client.client_secret
-        answer = await self._ask("POST", metadata.token_endpoint, data=form, headers=headers)
-        return _text(answer, "id_token")
+        return await self._ask("POST", metadata.token_endpoint, data=form, headers=headers)
 
     async def _about(self) -> Metadata:
         if (kept := _fresh(self._metadata)) is None:

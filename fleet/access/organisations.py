@@ -71,6 +71,7 @@ class Agreement:
 @dataclass(frozen=True, slots=True)
 class _Found:
     organisation_id: int
+    parent_id: int | None
     revision: int
 
 
@@ -127,13 +128,14 @@ async def edit(
         if revisions is not None and found.revision not in revisions:
             return found.revision
         before = await find(connection, slug)
-        after = {name: changes.get(name, getattr(before, name)) for name in ("name", "kind", "parent", "active")}
-        values = {**after, "id": found.organisation_id}
-        values["parent_id"] = await id_of(connection, after["parent"], field="parent")
+        after = {name: changes.get(name, getattr(before, name)) for name in ("name", "kind", "active")}
+        values = {**after, "id": found.organisation_id, "parent_id": found.parent_id}
+        if "parent" in changes:  # else it stays, seen by the caller or not
+            values["parent_id"] = await id_of(connection, changes["parent"], field="parent")
         try:
             await connection.execute(_SQL["edit"], values)
         except CheckViolation:
-            raise InvalidError("parent", f"{after['parent']} is {slug} itself or below it") from None
+            raise InvalidError("parent", f"{changes['parent']} is {slug} itself or below it") from None
         return await find(connection, slug)
 
 

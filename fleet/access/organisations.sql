@@ -24,7 +24,7 @@ ON CONFLICT DO NOTHING
 RETURNING true;
 
 -- name: lock
-SELECT organisation_id, revision FROM organisations WHERE slug = %(slug)s FOR UPDATE;
+SELECT organisation_id, parent_id, revision FROM organisations WHERE slug = %(slug)s FOR UPDATE;
 
 -- name: edit
 UPDATE organisations
@@ -54,7 +54,7 @@ JOIN organisations o ON o.organisation_id = a.organisation_id;
 
 -- name: end_agreement
 -- Clock time: one made in this very transaction would otherwise end before it began.
-UPDATE agreements a SET valid_until = least(valid_until, clock_timestamp()), revision = revision + 1
+UPDATE agreements a SET valid_until = least(a.valid_until, clock_timestamp()), revision = a.revision + 1
 FROM organisations o
 WHERE o.organisation_id = a.organisation_id AND o.slug = %(slug)s AND a.agreement_id = %(agreement_id)s
 RETURNING a.agreement_id;

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from fleet.access.roles import Permission, Role, allowed
+from fleet.access.roles import NOT_LENT, Permission, Role, allowed
 
 EVERYTHING = "*"
 """What the database's `fleet.scope` says for those who are bound to no organisation."""
@@ -37,12 +37,19 @@ NOTHING = Scope(frozenset())
 class Grant:
     """A role over organisations (with all below them); None is the whole installation.
 
-    `root` is the organisation it was given for: the others are below that, or there by agreement, and agreements end.
+    `root` is the organisation it was given for, `own` that with all below it; the others are there by agreement.
     """
 
     role: Role
     organisations: frozenset[int] | None = None
     root: int | None = None
+    own: frozenset[int] = frozenset()
+
+    def reach(self, permission: Permission) -> frozenset[int] | None:
+        """Where the grant brings `permission`; None is the whole installation."""
+        if not allowed(self.role, permission):
+            return frozenset()
+        return self.own if permission in NOT_LENT and self.organisations is not None else self.organisations
 
     def covers(self, organisation_ids: Iterable[int | None]) -> bool:
         """Whether the grant reaches a thing of any of these organisations."""
@@ -66,10 +73,10 @@ class Principal:
         """Where the caller holds `permission`."""
         seen: set[int] = set()
         for grant in self.grants:
-            if allowed(grant.role, permission):
-                if grant.organisations is None:
-                    return Scope(None)
-                seen |= grant.organisations
+            reached = grant.reach(permission)
+            if reached is None:
+                return Scope(None)
+            seen |= reached
         return Scope(frozenset(seen))
 
     def roles_for(self, *organisation_ids: int | None) -> frozenset[Role]:
@@ -78,7 +85,7 @@ class Principal:
 
     def holds(self, permission: Permission, *organisation_ids: int | None) -> bool:
         """Whether the caller holds `permission` over a thing of these organisations."""
-        return any(allowed(role, permission) for role in self.roles_for(*organisation_ids))
+        return self.scope(permission).sees(*organisation_ids)
 
     def roots(self, *roles: Role) -> frozenset[int] | None:
         """The organisations that one of the roles was given for; None when for the whole installation."""

@@ -154,6 +154,22 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
 }
 
 
+NOT_LENT = frozenset(
+    {
+        P.ORGANISATIONS_WRITE,
+        P.USERS_READ,
+        P.USERS_WRITE,
+        P.TOKENS_READ,
+        P.TOKENS_WRITE,
+        P.AUDIT_READ,
+        P.RETENTION_READ,
+        P.RETENTION_WRITE,
+        P.PLACEMENTS_ERASE,
+    }
+)
+"""What an agreement does not bring: an operator handles the kits of others, and does not administer them."""
+
+
 def allowed(role: Role, permission: Permission) -> bool:
     """Whether `role` holds `permission`."""
     return permission in PERMISSIONS.get(role, frozenset())

@@ -89,12 +89,16 @@ async def begin(
     return secret
 
 
-async def authenticate(connection: Connection, secret: str) -> Session | None:
-    """The session behind a secret; None when it is not known or has ended."""
+async def authenticate(connection: Connection, secret: str, *, by_hand: bool = True) -> Session | None:
+    """The session behind a secret; None when it is not known or has ended.
+
+    What is not done `by_hand`, as when a page brings itself up to date, does not keep the session from ending unused.
+    """
     if len(secret) > _MAX_SECRET:
         return None
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["authenticate"], {"secret_hash": _hash(secret), "idle_s": IDLE_S})
+        values = {"secret_hash": _hash(secret), "idle_s": IDLE_S, "by_hand": by_hand}
+        await cursor.execute(_SQL["authenticate"], values)
         row = await cursor.fetchone()
     return None if row is None or row["ended"] else _session(row)
 
@@ -131,6 +135,7 @@ def grants_of(rows: Iterable[dict[str, Any]]) -> tuple[Grant, ...]:
             Role(row["role"]),
             None if row["organisation_id"] is None else frozenset(row["organisations"]),
             row["organisation_id"],
+            frozenset(row["own"] or ()),
         )
         for row in rows
     )

@@ -4,7 +4,7 @@ SELECT begin_session(%(secret_hash)s::bytea, %(user_id)s::bigint, %(token_id)s::
 
 -- name: authenticate
 SELECT session_id, user_id, token_id, name, organisation_id, method, stage, must_change_password, has_second_factor, ended, grants
-FROM authenticate_session(%(secret_hash)s::bytea, make_interval(secs => %(idle_s)s));
+FROM authenticate_session(%(secret_hash)s::bytea, make_interval(secs => %(idle_s)s), %(by_hand)s::boolean);
 
 -- name: end
 SELECT end_session(%(secret_hash)s::bytea);

@@ -154,5 +154,5 @@ async def authenticate(connection: AsyncConnection[Any], secret: str) -> Princip
     if row["expired"]:
         return Refusal.EXPIRED
     organisations = None if row["organisation_id"] is None else frozenset(row["organisations"])
-    grant = Grant(Role(row["role"]), organisations, row["organisation_id"])
+    grant = Grant(Role(row["role"]), organisations, row["organisation_id"], frozenset(row["own"] or ()))
     return Principal("token", row["token_id"], row["name"], (grant,))

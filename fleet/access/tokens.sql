@@ -33,5 +33,5 @@ SELECT t.token_id, t.name, t.role, t.hint, t.created_at, t.expires_at, t.revoked
 FROM ended t LEFT JOIN organisations o USING (organisation_id);
 
 -- name: authenticate
-SELECT token_id, name, role, organisation_id, organisations, revoked, expired
+SELECT token_id, name, role, organisation_id, organisations, own, revoked, expired
 FROM authenticate_token(%(secret_hash)s, %(token_id)s);

@@ -26,7 +26,7 @@ SELECT user_id, username, organisation_id, oidc_issuer IS NOT NULL AS single_sig
 FROM users WHERE user_id = %(user_id)s FOR UPDATE;
 
 -- name: grants
-SELECT role, organisation_id, organisations FROM user_grants(%(user_id)s::bigint);
+SELECT role, organisation_id, organisations, own FROM user_grants(%(user_id)s::bigint);
 
 -- name: add
 -- Without a conflict target: a name that the caller cannot see is taken as well.

@@ -18,8 +18,8 @@ from fleet.access.principal import NOTHING, Principal
 from fleet.access.roles import Role
 from fleet.access.sessions import Need
 from fleet.access.users import LoginFacts
-from fleet.api.auth import Connection, acting, origin_of, session_of
-from fleet.api.login import LOGIN, Wait, hashing_of, sealer_of
+from fleet.api.auth import Connection, acting, session_of
+from fleet.api.login import LOGIN, Wait, attempt_at, hashing_of, sealer_of
 from fleet.errors import ConflictError, ForbiddenError
 
 
@@ -99,7 +99,7 @@ async def propose_factor(request: Request, principal: Principal, password: str) 
 async def confirm_factor(request: Request, principal: Principal, code: str) -> list[str] | Trouble | Wait:
     """Take the proposed secret into use with a code of it; gives recovery codes, shown this once."""
     sealer = sealer_of(request)
-    made = lockout.attempt(origin_of(request), principal.name)
+    made = attempt_at(request, principal.name)
     async with acting(request, principal, NOTHING) as connection:
         facts = await _facts(connection, principal)
         if wait_s := await lockout.take(connection, made):
@@ -147,7 +147,7 @@ async def remove_factor(request: Request, principal: Principal, password: str) -
 
 async def _proven(request: Request, principal: Principal, password: str) -> LoginFacts | Trouble | Wait:
     """What is known of the caller's account, once the password was right."""
-    made = lockout.attempt(origin_of(request), principal.name)
+    made = attempt_at(request, principal.name)
     async with acting(request, LOGIN, NOTHING) as connection:
         facts = await _facts(connection, principal)
         if wait_s := await lockout.take(connection, made):

@@ -22,6 +22,7 @@ from fleet.api import (
     administration,
     cases,
     catalogue,
+    commands,
     components,
     console,
     events,
@@ -68,6 +69,7 @@ _ROUTERS: tuple[Any, ...] = (
     catalogue,
     locations,
     components,
+    commands,
     statistics,
     events,
     operations,
@@ -113,6 +115,7 @@ def create_app(settings: Settings) -> FastAPI:
     console.mount_static(app)
     secret_key = _secret_key(settings)
     app.state.flows = URLSafeTimedSerializer(secret_key, salt="login at the provider")
+    app.state.browsers = URLSafeTimedSerializer(secret_key, salt="known browser")
     app.state.sealer = None if settings.secret_key is None else Sealer(secret_key)
     app.state.provider_client = oidc.client_of(settings)
     app.state.provider = None

@@ -32,6 +32,8 @@ Pool: TypeAlias = AsyncConnectionPool[AsyncConnection[tuple[Any, ...]]]
 
 CONNECTION_WAIT_S = 3.0
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+BY_ITSELF = "X-By-Itself"
+"""What a page says of requests that nobody's hand made; they do not keep its session from ending unused."""
 _MAX_TOKEN = 200
 
 _BEARER = HTTPBearer(auto_error=False, description="A token from `fleet token create`.")
@@ -57,14 +59,16 @@ class Gate:
     Without a permission it lets everybody through who is logged in, however far: for what is their own.
     """
 
-    def __init__(self, permission: Permission | None) -> None:
+    def __init__(self, permission: Permission | None, *, by_hand: bool = True) -> None:
         self.permission = permission
+        self.by_hand = by_hand
 
     async def admit(
         self, request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection
     ) -> Principal:
         """The caller, when it may; raises the problem otherwise."""
-        principal = await identify(request, bearer, connection)
+        by_hand = self.by_hand and BY_ITSELF not in request.headers
+        principal = await identify(request, bearer, connection, by_hand=by_hand)
         if self.permission is None:
             return principal
         if (session := session_of(request)) is not None and session.need is not None:
@@ -116,7 +120,9 @@ def origin_of(request: Request) -> str | None:
     return None if request.client is None else request.client.host
 
 
-async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection) -> Principal:
+async def identify(
+    request: Request, bearer: HTTPAuthorizationCredentials | None, connection: Connection, *, by_hand: bool = True
+) -> Principal:
     """Who calls; raises 401 with the reason."""
     if "authorization" in request.headers:
         if bearer is None or len(bearer.credentials) > _MAX_TOKEN:
@@ -124,7 +130,7 @@ async def identify(request: Request, bearer: HTTPAuthorizationCredentials | None
         found = await tokens.authenticate(connection, bearer.credentials)
     elif (secret := request.session.get("session")) is not None:
         await check_csrf(request)
-        session = await sessions.authenticate(connection, str(secret))
+        session = await sessions.authenticate(connection, str(secret), by_hand=by_hand)
         if session is None or session.need is Need.CODE:
             raise unauthorised("no_session", "the login is not complete or has ended")
         request.state.session = session
@@ -206,4 +212,4 @@ ReadUsers = Annotated[Call, requires(P.USERS_READ)]
 WriteUsers = Annotated[Call, requires(P.USERS_WRITE)]
 LoggedIn = Annotated[Call, Depends(Requires(None), scope="function")]
 LoggedInBriefly = Annotated[Principal, Depends(RequiresBriefly(None))]
-FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ))]
+FollowEvents = Annotated[Principal, Depends(RequiresBriefly(P.KITS_READ, by_hand=False))]

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,7 @@ QUEUE_ITEMS = 1000
 MAX_SUBSCRIBERS = 200
 MAX_CATCH_UP = 10_000
 QUIET_S = 15.0
+STREAM_LIVES_S = 300.0
 START_WAIT_S = 3.0
 RETRY_MS = 3000
 
@@ -170,13 +172,15 @@ class Feed:
     async def stream(self, last: Position | None, scope: Scope) -> AsyncIterator[bytes]:
         """Server-sent events of `scope` after `last`, or from now on; a comment when it is quiet.
 
-        Ends when the process stops, the reader is too slow or the database is away; readers come back.
+        Ends when the process stops, the reader is too slow or the database is away, and after STREAM_LIVES_S, so that
+        who may no longer read is found out; readers come back.
         """
+        ends_at = time.monotonic() + STREAM_LIVES_S
         with self.subscribed(scope) as subscription, contextlib.suppress(*AWAY):
             yield f"retry: {RETRY_MS}\n\n".encode()
             async for chunk in self._catch_up(last, subscription.since, scope):
                 yield chunk
-            while True:
+            while time.monotonic() < ends_at:
                 try:
                     async with asyncio.timeout(QUIET_S):
                         change = await subscription.queue.get()

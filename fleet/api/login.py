@@ -6,13 +6,15 @@ every step like one with a wrong password.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import cast
 
-from fastapi import Request
+from fastapi import Request, Response
+from itsdangerous import BadData, URLSafeTimedSerializer
 
 from fleet import metrics
 from fleet.access import lockout, passwords, sessions, signon, tokens, totp, users
@@ -28,6 +30,11 @@ from fleet.api.auth import Connection, acting, origin_of
 from fleet.errors import ForbiddenError, UnavailableError
 from fleet.log import get_logger
 from fleet.state.texts import looks_like_cpr
+
+KNOWN_COOKIE = "fleet_known"
+KNOWN_FOR_S = 180 * 24 * 3600
+KNOWN_ACCOUNTS = 8
+"""How many people a browser is remembered for, as where several share a desk."""
 
 LOGIN = Principal("system", 0, "login", ())
 SIGN_ON = Principal("system", 0, "single sign-on", ())
@@ -55,10 +62,11 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class LoggedIn:
-    """A new session; `secret` is for the browser, `need` what comes next."""
+    """A new session; `secret` is for the browser, `need` what comes next, `account` who proved a password."""
 
     secret: str = field(repr=False)
     need: Need | None = None
+    account: str | None = None
 
 
 Outcome = LoggedIn | Refused | Wait | Failure
@@ -82,9 +90,53 @@ def provider_of(request: Request) -> Provider | None:
     return cast("Provider | None", request.app.state.provider)
 
 
+def cookie_name(request: Request, name: str) -> str:
+    """Browsers take a name with the prefix from the very host over TLS only: no neighbour can plant such a one."""
+    return f"__Host-{name}" if request.app.state.settings.secure_cookies else name
+
+
+def attempt_at(request: Request, username: str) -> Attempt:
+    """An attempt to log in to an account, counted by itself in a browser that the account was used from before."""
+    return lockout.attempt(origin_of(request), username, _known(request).get(_mark(username)))
+
+
+def remember_browser(request: Request, response: Response, username: str) -> None:
+    """Let the browser show, the next time, that this account was used from it."""
+    known = _known(request)
+    mark = _mark(username)
+    kept = {mark: known.pop(mark, None) or secrets.token_urlsafe(12), **known}
+    value = _browsers(request).dumps(dict(list(kept.items())[:KNOWN_ACCOUNTS]))
+    response.set_cookie(
+        cookie_name(request, KNOWN_COOKIE),
+        value if isinstance(value, str) else value.decode(),
+        max_age=KNOWN_FOR_S,
+        secure=request.app.state.settings.secure_cookies,
+        httponly=True,
+        samesite="strict",
+    )
+
+
+def _known(request: Request) -> dict[str, str]:
+    """Whom the browser was used by before: a mark of each account, and what the browser is called there."""
+    shown = request.cookies.get(cookie_name(request, KNOWN_COOKIE), "")
+    try:
+        known: dict[str, str] = _browsers(request).loads(shown, max_age=KNOWN_FOR_S)
+    except BadData:
+        return {}
+    return known
+
+
+def _browsers(request: Request) -> URLSafeTimedSerializer:
+    return cast("URLSafeTimedSerializer", request.app.state.browsers)
+
+
+def _mark(username: str) -> str:
+    return lockout.account_key(username).hex()[:16]
+
+
 async def by_password(request: Request, username: str, password: str) -> Outcome:
     """Check name and password; whoever has a second factor is asked for its code next."""
-    made = lockout.attempt(origin_of(request), username)
+    made = attempt_at(request, username)
     async with acting(request, LOGIN, NOTHING) as connection:
         wait_s = await lockout.take(connection, made)
         facts = None if wait_s else await users.login_facts(connection, username=username)
@@ -116,7 +168,7 @@ async def by_code(request: Request, code: str) -> Outcome:
             return Refused.STALE
         facts = await users.login_facts(connection, user_id=session.principal.id)
         assert facts is not None
-        made = lockout.attempt(origin_of(request), facts.username)
+        made = attempt_at(request, facts.username)
         if wait_s := await lockout.take(connection, made):
             return _wait(Method.PASSWORD, wait_s)
         await enter(connection, facts.principal, NOTHING, origin=origin_of(request))
@@ -140,6 +192,11 @@ async def by_token(request: Request, token: str) -> Outcome:
 
 async def by_provider(request: Request, provider: Provider, flow: Flow, answer: Mapping[str, str]) -> Outcome:
     """What the browser brings back from the provider becomes a session of the person it names."""
+    made = lockout.attempt(origin_of(request))
+    async with acting(request, LOGIN, NOTHING) as connection:
+        wait_s = await lockout.take(connection, made)
+    if wait_s:
+        return _wait(Method.OIDC, wait_s)
     identity = await provider.finish(flow, answer)
     if isinstance(identity, Failure):
         metrics.LOGINS.labels(Method.OIDC.value, identity.value).inc()
@@ -156,7 +213,7 @@ async def by_provider(request: Request, provider: Provider, flow: Flow, answer: 
             )
             if not facts.disabled:
                 await enter(connection, facts.principal, NOTHING, origin=origin_of(request))
-                return await _complete(request, connection, facts, Method.OIDC, None)
+                return await _complete(request, connection, facts, Method.OIDC, made)
     except ForbiddenError:
         return await _refuse(request, Method.OIDC, None, Refused.NO_ROLE)
     return await _refuse(request, Method.OIDC, facts, Refused.NO_ROLE, reason="disabled")
@@ -201,20 +258,19 @@ async def end_present(request: Request, connection: Connection) -> None:
 
 
 async def _complete(
-    request: Request, connection: Connection, who: LoginFacts | Principal, method: Method, made: Attempt | None
+    request: Request, connection: Connection, who: LoginFacts | Principal, method: Method, made: Attempt
 ) -> LoggedIn:
     """A new session in place of the browser's present one; the failures before it are forgiven."""
     holder, organisation_id = (who, None) if isinstance(who, Principal) else (who.principal, who.organisation_id)
     if holder.kind == "user":
         await users.logged_in(connection, holder.id)
-    if made is not None:
-        await lockout.succeeded(connection, made)
+    await lockout.succeeded(connection, made)
     await end_present(request, connection)
     await sessions.note(connection, "logged_in", holder, organisation_id, method=method.value)
     secret = await sessions.begin(connection, holder, method, origin=origin_of(request))
     metrics.LOGINS.labels(method.value, "logged_in").inc()
     _LOG.info("logged in", principal=holder.key, method=method.value)
-    return LoggedIn(secret)
+    return LoggedIn(secret, account=holder.name if method is Method.PASSWORD else None)
 
 
 async def _refuse(

@@ -55,11 +55,11 @@ def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT; raises UnavailableError when the address cannot be had."""
     settings.dsn()
     listener = listen(settings.http_host, settings.http_port)
-    make_server(create_app(settings)).run(sockets=[listener])
+    make_server(create_app(settings), settings.http_trusted_proxies).run(sockets=[listener])
     _LOG.info("stopped")
 
 
-def make_server(app: FastAPI) -> Server:
+def make_server(app: FastAPI, trusted_proxies: str = "") -> Server:
     """A server for the application that ends within seconds of a signal, open streams or not."""
     config = uvicorn.Config(
         app,
@@ -69,6 +69,7 @@ def make_server(app: FastAPI) -> Server:
         log_config=None,
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=[each.strip() for each in trusted_proxies.split(",")],
         timeout_graceful_shutdown=GRACE_S,
         timeout_keep_alive=KEEP_ALIVE_S,
     )

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
-from fleet.access import passwords, users
+from fleet.access import lockout, passwords, users
 from fleet.access.roles import Role
 from fleet.access.users import RoleAt
 from fleet.api import idempotency
@@ -134,11 +134,12 @@ async def edit_user(
 
 @router.post("/users/{id}/reset-password", tags=["users"], responses=documented(404, 409), response_model=NewUser)
 async def reset_password(call: WriteUsers, request: Request, id: NumberPath, key: idempotency.Key = None) -> Response:
-    """Replace the password by a one-time one and end every session."""
+    """Replace the password by a one-time one, end every session and forget failed logins."""
 
     async def work() -> NewUser:
         password, password_hash = await _one_time(request)
         found = await users.reset_password(call.connection, id, password_hash, by=call.principal)
+        await lockout.forget(call.connection, lockout.account_key(found.username))
         return NewUser(**_user(found), password=password)
 
     return await idempotency.once(request, call, key, work, once_only="password")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import time
 from collections.abc import AsyncIterator
@@ -159,6 +160,42 @@ async def test_an_address_that_tries_many_names_waits(app: FastAPI) -> None:
         await elsewhere.enter("support-07")
 
 
+async def test_strangers_who_guess_keep_nobody_out_of_their_usual_browser(app: FastAPI, database: str) -> None:
+    await make_user(database, "admin-1", admin_of(None), second_factor=True)
+    async with browser(app, address="192.0.2.7") as person:
+        await person.enter("support-07")
+        await person.enter("admin-1", secret=SECRET)
+        forget_last_code(database)
+        for name, secret in (("support-07", None), ("admin-1", SECRET)):
+            for number in range(6):
+                async with browser(app, address=f"198.51.100.{number}") as stranger:
+                    await stranger.log_in(name, WRONG)
+            async with browser(app, address="192.0.2.7") as elsewhere:
+                assert (await elsewhere.log_in(name)).status_code == 429
+            await person.enter(name, secret=secret)
+        # It is no way around the waiting: the browser is counted by itself, and of other accounts it is not known.
+        for _ in range(5):
+            assert (await person.log_in("support-07", WRONG)).status_code == 403
+        assert (await person.log_in("support-07")).status_code == 429
+    async with browser(app, address="192.0.2.8") as thief:
+        thief.client.cookies.set("fleet_known", "eyJ4IjoieSJ9.x.y")
+        assert (await thief.log_in("support-07")).status_code == 429
+
+
+async def test_a_browser_is_known_by_a_cookie_that_says_nothing(app: FastAPI) -> None:
+    async with browser(app) as person:
+        await person.log_in("support-07", WRONG)
+        assert "fleet_known" not in person.client.cookies
+        done = await person.log_in("support-07")
+        (cookie,) = [each for each in done.headers.get_list("set-cookie") if each.startswith("fleet_known")]
+        assert "httponly" in cookie.lower()
+        assert "samesite=strict" in cookie.lower()
+        said = base64.urlsafe_b64decode(cookie.removeprefix("fleet_known=").split(".")[0].strip('"') + "==")
+        assert b"support" not in said
+        await person.submit("/account", "/logout")
+        assert "fleet_known" in person.client.cookies
+
+
 async def test_many_at_once_get_no_more_tries(app: FastAPI, database: str) -> None:
     async with browser(app) as person:
         page = await person.get("/login")
@@ -264,8 +301,6 @@ async def test_an_administrator_sets_up_a_second_factor_first(app: FastAPI, data
 
 
 def _secret_of(page: str) -> bytes:
-    import base64
-
     found = re.search(r"<code>([A-Z2-7 ]+)</code>", page)
     assert found, page
     return base64.b32decode(found[1].replace(" ", ""))
@@ -356,12 +391,15 @@ async def test_use_keeps_a_session_awake_with_little_writing(app: FastAPI, datab
         assert value(database, "SELECT xmin::text FROM sessions") == before
 
 
-async def test_old_sessions_go_when_new_ones_come(app: FastAPI, database: str) -> None:
+async def test_a_page_that_keeps_itself_current_does_not_keep_the_session(app: FastAPI, database: str) -> None:
     async with browser(app) as person:
         await person.enter("support-07")
-        execute(database, "UPDATE sessions SET expires_at = now() - interval '8 days'")
-        await person.enter("support-07")
-    assert value(database, "SELECT count(*) FROM sessions") == 1
+        execute(database, f"UPDATE sessions SET last_used_at = now() - interval '{IDLE_S - 60} seconds'")
+        before = value(database, "SELECT last_used_at FROM sessions")
+        assert (await person.client.get("/", headers={"X-By-Itself": "1"})).status_code == 200
+        assert value(database, "SELECT last_used_at FROM sessions") == before
+        execute(database, "UPDATE sessions SET last_used_at = last_used_at - interval '2 minutes'")
+        assert (await person.client.get("/", headers={"X-By-Itself": "1"})).status_code == 303
 
 
 async def test_an_unfinished_login_can_do_nothing_but_finish(app: FastAPI, database: str) -> None:
@@ -417,11 +455,13 @@ async def test_over_tls_cookies_are_for_tls_and_this_host_only(database: str) ->
     app = create_app(settings)
     async with app.router.lifespan_context(app), browser(app, base="https://fleet.test") as person:
         done = await person.log_in("support-07")
-        cookie = done.headers["set-cookie"]
-        assert cookie.startswith("__Host-fleet_session=")
-        assert "; secure" in cookie.lower()
-        assert "path=/;" in cookie.lower()
-        assert "domain" not in cookie.lower()
+        cookies = {cookie.split("=")[0]: cookie.lower() for cookie in done.headers.get_list("set-cookie")}
+        assert set(cookies) == {"__Host-fleet_session", "__Host-fleet_known"}
+        for cookie in cookies.values():
+            assert "; secure" in cookie
+            assert "; httponly" in cookie
+            assert re.search("; path=/(;|$)", cookie)
+            assert "domain" not in cookie
         language = (await person.get("/language/da")).headers["set-cookie"]
         assert "; secure" in language.lower()
 

@@ -238,6 +238,29 @@ async def test_a_code_is_worth_nothing_twice(app: FastAPI, database: str) -> Non
         assert (await thief.get("/")).status_code == 303
 
 
+async def test_answers_made_up_are_bounded(app: FastAPI) -> None:
+    async with browser(app, address="192.0.2.7") as person:
+        for _ in range(21):
+            sent = await person.get(START)
+            state = parse_qs(urlsplit(sent.headers["location"]).query)["state"][0]
+            assert (await person.get("/login/provider/return", code="made-up", state=state)).status_code == 502
+        await person.get(START)
+        refused = await person.get("/login/provider/return", code="made-up", state="x")
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+
+
+async def test_over_tls_the_login_under_way_is_for_this_host_only(provider: RealProvider, database: str) -> None:
+    async with (
+        serving(provider, database, http_public_url="https://fleet.test") as app,
+        browser(app, base="https://fleet.test") as person,
+    ):
+        (cookie,) = [each for each in (await person.get(START)).headers.get_list("set-cookie") if "fleet_login" in each]
+        assert cookie.startswith("__Host-fleet_login=")
+        for flag in ("; secure", "; httponly", "; samesite=lax", "; path=/"):
+            assert flag in cookie.lower()
+
+
 async def test_a_refusal_at_the_provider_is_told(app: FastAPI) -> None:
     async with browser(app) as person:
         sent = await person.get(START)

@@ -105,8 +105,8 @@ async def test_lists_show_those_in_scope(clients: dict[str, httpx.AsyncClient]) 
     assert await seen("nord") == {"nord", "a-by", "b-by", "school"}
     assert await seen("a-by") == {"a-by", "school"}
     assert await seen("b-by") == {"b-by"}
-    # By agreement an operator sees; what it may change is another matter.
-    assert await seen("drift") == {"drift", "a-by", "school"}
+    # An agreement is about kits: whose accounts there are is none of the operator's business.
+    assert await seen("drift") == {"drift"}
     assert await seen("all", role="service") == {"school"}
     assert await seen("all", organisation="a-by") == {"a-by"}
     assert await seen("all", username="USER-nord") == {"nord"}
@@ -154,8 +154,51 @@ async def test_nobody_gives_what_they_do_not_hold(
 
 async def test_what_is_held_by_agreement_makes_no_token(clients: dict[str, httpx.AsyncClient]) -> None:
     new = {"name": "outlasting", "role": "support", "organisation": "a-by"}
-    problem(await clients["drift"].post("/api/v1/tokens", json=new), 422, "role")
-    assert (await clients["nord"].post("/api/v1/tokens", json=new)).status_code == 201
+    problem(await clients["drift"].post("/api/v1/tokens", json=new), 422, "organisation")
+    made = await clients["nord"].post("/api/v1/tokens", json=new)
+    assert made.status_code == 201
+    assert {token["organisation"] for token in await pages(clients["drift"], "/api/v1/tokens")} == {"drift"}
+    problem(await clients["drift"].delete(f"/api/v1/tokens/{made.json()['id']}"), 404)
+    problem(await clients["b-by"].delete(f"/api/v1/tokens/{made.json()['id']}"), 404)
+    of_all = (await clients["all"].post("/api/v1/tokens", json={"name": "of all", "role": "support"})).json()["id"]
+    problem(await clients["nord"].delete(f"/api/v1/tokens/{of_all}"), 404)
+    assert (await clients["a-by"].delete(f"/api/v1/tokens/{made.json()['id']}")).status_code == 204
+
+
+async def test_an_agreement_is_not_extended_by_whom_it_serves(
+    clients: dict[str, httpx.AsyncClient], database: str
+) -> None:
+    a_by = "/api/v1/organisations/a-by"
+    assert (await clients["drift"].get(a_by)).status_code == 200
+    problem(await clients["drift"].patch(a_by, json={"parent": "drift"}), 404)
+    assert (await clients["drift"].post(f"{a_by}/agreements", json={"operator": "drift"})).status_code in (404, 422)
+    problem(await clients["drift"].delete(f"{a_by}/agreements/1"), 404)
+    assert value(database, "SELECT count(*) FROM agreements") == 1
+    assert (await clients["a-by"].post(f"{a_by}/agreements", json={"operator": "drift"})).status_code == 201
+    assert (await clients["a-by"].delete(f"{a_by}/agreements/1")).status_code == 204
+
+
+@pytest.mark.parametrize(
+    ("caller_slug", "moved", "to", "status"),
+    [
+        ("a-by", "a-by", "drift", 403),
+        ("a-by", "a-by", None, 403),
+        ("nord", "a-by", "drift", 403),
+        ("nord", "a-by", None, 403),
+        ("a-by", "a-skole", "drift", 403),
+        ("nord", "a-skole", "b-by", 200),
+        ("nord", "a-by", "b-by", 200),
+        ("all", "a-by", None, 200),
+    ],
+)
+async def test_an_organisation_moves_only_where_the_caller_has_both_ends(
+    clients: dict[str, httpx.AsyncClient], caller_slug: str, moved: str, to: str | None, status: int
+) -> None:
+    address = f"/api/v1/organisations/{moved}"
+    answer = await clients[caller_slug].patch(address, json={"parent": to, "name": "renamed"})
+    assert answer.status_code == status, answer.text
+    if status == 403:
+        assert (await clients[caller_slug].patch(address, json={"name": "renamed"})).status_code == 200
 
 
 async def test_nobody_changes_the_account_of_somebody_who_may_do_more(
@@ -172,9 +215,8 @@ async def test_nobody_changes_the_account_of_somebody_who_may_do_more(
         problem(await clients["a-by"].post(f"{address}/reset-totp"), status)
         problem(await clients["a-by"].patch(address, json={"disabled": True}), status)
         problem(await clients["a-by"].patch(address, json={"roles": []}), status)
-    # By agreement only: seen, not administered.
     agent = await make_user(database, "support-07", RoleAt(Role.SUPPORT, "a-by"), organisation="a-by")
-    problem(await clients["drift"].post(f"{USERS}/{agent}/reset-password"), 403)
+    problem(await clients["drift"].post(f"{USERS}/{agent}/reset-password"), 404)
     assert rows(database, "SELECT * FROM users WHERE user_id <> %s ORDER BY user_id", agent) == before
     # Roles beyond the caller's sight stay, and are not shown.
     assert [user["roles"] for user in await pages(clients["a-by"], USERS, username="boss-1")] == [[]]

@@ -33,6 +33,14 @@ def test_names_count_however_written_and_are_not_kept() -> None:
     assert attempt("192.0.2.1", "192.0.2.1").account != made.origin
 
 
+def test_a_known_browser_is_counted_by_itself() -> None:
+    usual = attempt("192.0.2.1", "Support-07", "browser")
+    assert usual.account == attempt("192.0.2.9", "support-07", "browser").account
+    others = (attempt("192.0.2.1", "support-07"), attempt("192.0.2.1", "support-07", "other"),
+              attempt("192.0.2.1", "support-08", "browser"))  # fmt: skip
+    assert len({usual.account, *(each.account for each in others)}) == 4
+
+
 @pytest.mark.parametrize("patience", [ACCOUNT, ORIGIN])
 def test_waits_only_grow(patience: lockout.Patience) -> None:
     assert list(patience.waits_s) == sorted(patience.waits_s)

@@ -12,7 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, OctKey, RSAKey
 
 from fleet.access import oidc
-from fleet.access.oidc import Client, check_id_token, parse_role_map, read_metadata, roles_in
+from fleet.access.oidc import Client, check_id_token, half_hash, parse_role_map, read_metadata, roles_in
 from fleet.access.roles import Role
 from fleet.access.users import RoleAt
 from fleet.config import Settings
@@ -51,6 +51,24 @@ def token(header: dict[str, Any] | None = None, key: Any = KEY, **other: Any) ->
 )
 def test_a_good_token_tells_who_it_is(good: str) -> None:
     assert check_id_token(good, KEYS, CLIENT, NONCE)["sub"] == "s-1"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "expected"),
+    [("RS256", "77QmUPtjPfzWtF2AnpK9RQ"), ("ES256", "77QmUPtjPfzWtF2AnpK9RQ"), ("EdDSA", None), ("PS384", None)],
+)
+def test_the_access_token_belongs_to_the_id_token(algorithm: str, expected: str | None) -> None:
+    """The example of OpenID Connect Core 1.0, A.4."""
+    access = "jHkWEdUXMU1BwAsC4vtUsZwnNvTIxEl0z9K3vx5KF0Y"
+    made = half_hash(access, algorithm)
+    assert expected is None or made == expected
+    assert len(base64.urlsafe_b64decode(made + "==")) == {"PS384": 24, "EdDSA": 32}.get(algorithm, 16)
+    good = token(at_hash=half_hash(access, "RS256"))
+    assert check_id_token(good, KEYS, CLIENT, NONCE, access_token=access)
+    assert check_id_token(token(), KEYS, CLIENT, NONCE, access_token=access)
+    for bad in (good, token(at_hash=7)):
+        with pytest.raises(JoseError, match="belong together"):
+            check_id_token(bad, KEYS, CLIENT, NONCE, access_token="another")
 
 
 _NOW = int(time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, cast
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
@@ -27,8 +28,10 @@ from fleet.api.login import (
     by_password,
     by_provider,
     by_token,
+    cookie_name,
     end_present,
     provider_of,
+    remember_browser,
 )
 from fleet.api.problems import ProblemError
 
@@ -113,10 +116,9 @@ async def to_provider(request: Request, next: Next = "/") -> Response:
     kept = _flows(request).dumps({**asdict(flow), "next": local_path(next)})
     # Lax, not strict: it must come along when the provider sends the browser back.
     response.set_cookie(
-        FLOW_COOKIE,
+        cookie_name(request, FLOW_COOKIE),
         kept if isinstance(kept, str) else kept.decode(),
         max_age=FLOW_WITHIN_S,
-        path=FLOW_PATH,
         secure=request.app.state.settings.secure_cookies,
         httponly=True,
         samesite="lax",
@@ -131,13 +133,16 @@ async def from_provider(request: Request) -> Response:
     if provider is None:
         raise ProblemError(HTTPStatus.NOT_FOUND, "not-found", "no provider is configured")
     try:
-        kept: dict[str, str] = _flows(request).loads(request.cookies.get(FLOW_COOKIE, ""), max_age=FLOW_WITHIN_S)
+        shown = request.cookies.get(cookie_name(request, FLOW_COOKIE), "")
+        kept: dict[str, str] = _flows(request).loads(shown, max_age=FLOW_WITHIN_S)
     except BadData:
         return await _answer(request, Failure.STALE, "/")
     next = kept.pop("next")
     outcome = await by_provider(request, provider, Flow(**kept), dict(request.query_params))
     response = await _answer(request, outcome, next, from_elsewhere=True)
-    response.delete_cookie(FLOW_COOKIE, path=FLOW_PATH)
+    response.delete_cookie(
+        cookie_name(request, FLOW_COOKIE), secure=request.app.state.settings.secure_cookies, httponly=True
+    )
     return response
 
 
@@ -163,11 +168,14 @@ async def _answer(
     csrf_token(request)
     target = local_path(next)
     if outcome.need is Need.CODE:
-        return RedirectResponse(str(request.url_for("code_page").replace_query_params(next=target)), 303)
+        return RedirectResponse(f"/login/code?{urlencode({'next': target})}", 303)
     if from_elsewhere:
         # A redirect would still count as coming from the provider, and a strict cookie would stay behind.
         return render(request, "entered.html", next=target)
-    return RedirectResponse(target, 303)
+    response = RedirectResponse(target, 303)
+    if outcome.account is not None:
+        remember_browser(request, response, outcome.account)
+    return response
 
 
 async def _login(

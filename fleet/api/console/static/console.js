@@ -19,7 +19,7 @@ function busyIn(part) {
 }
 
 async function refresh() {
-  const answer = await fetch(location.href, { headers: { Accept: "text/html" }, redirect: "manual" });
+  const answer = await fetch(location.href, { headers: { Accept: "text/html", "X-By-Itself": "1" }, redirect: "manual" });
   if (answer.type === "opaqueredirect") { location.reload(); return; }
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");

@@ -169,10 +169,15 @@ CREATE POLICY scope ON organisations FOR SELECT TO fleet_api USING (
     OR parent_id = ANY ((SELECT seen_organisations())::integer[]) OR kind IN ('supplier', 'lessor', 'operator'));
 CREATE POLICY scope_insert ON organisations FOR INSERT TO fleet_api WITH CHECK (
     (SELECT sees_all()) OR parent_id = ANY ((SELECT seen_organisations())::integer[]));
--- The root of a scope keeps its place: only those above it may move it.
+-- The root of a scope keeps its place: only those above it may move it, and only to where they are as well. The function
+-- sees the row as it was before the statement.
+CREATE FUNCTION parent_before(child integer) RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT
+RETURN (SELECT o.parent_id FROM organisations o WHERE o.organisation_id = child);
 CREATE POLICY scope_update ON organisations FOR UPDATE TO fleet_api
     USING ((SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[]))
-    WITH CHECK ((SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[]));
+    WITH CHECK ((SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[])
+        AND (parent_id IS NOT DISTINCT FROM parent_before(organisation_id)
+            OR ARRAY[parent_id, parent_before(organisation_id)] <@ (SELECT seen_organisations())::integer[]));
 CALL guard_by_organisation('agreements');
 CALL guard_installation('database_scopes');
 
@@ -186,7 +191,8 @@ GRANT SELECT (token_id, name, role, hint, created_at, expires_at, revoked_at, la
 -- Who holds a secret, asked before there is any scope. last_used_at moves at most once a minute, so that reading does
 -- not turn into writing.
 CREATE FUNCTION authenticate_token(given_hash bytea, given_id bigint)
-RETURNS TABLE (token_id bigint, name text, role text, organisation_id integer, organisations integer[], revoked boolean, expired boolean)
+RETURNS TABLE (token_id bigint, name text, role text, organisation_id integer, organisations integer[], own integer[],
+               revoked boolean, expired boolean)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH found AS (
         SELECT t.*, t.revoked_at IS NOT NULL AS is_revoked, coalesce(t.expires_at <= now(), false) AS is_expired
@@ -197,7 +203,8 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
           AND (f.last_used_at IS NULL OR f.last_used_at < now() - interval '1 minute')
     )
     SELECT f.token_id, f.name, f.role, f.organisation_id,
-           CASE WHEN f.organisation_id IS NOT NULL THEN scope_of(f.organisation_id) END, f.is_revoked, f.is_expired
+           CASE WHEN f.organisation_id IS NOT NULL THEN scope_of(f.organisation_id) END,
+           CASE WHEN f.organisation_id IS NOT NULL THEN subtree_of(ARRAY[f.organisation_id]) END, f.is_revoked, f.is_expired
     FROM found f
 $$;
 

@@ -147,9 +147,10 @@ RETURN EXISTS (SELECT FROM users);
 -- Everything a person may do, with the organisations each role reaches; whoever asks, so that nobody changes the account
 -- of somebody who may do more than they see.
 CREATE FUNCTION user_grants(given_user bigint)
-RETURNS TABLE (role text, organisation_id integer, organisations integer[])
+RETURNS TABLE (role text, organisation_id integer, organisations integer[], own integer[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    SELECT r.role, r.organisation_id, CASE WHEN r.organisation_id IS NOT NULL THEN scope_of(r.organisation_id) END
+    SELECT r.role, r.organisation_id, CASE WHEN r.organisation_id IS NOT NULL THEN scope_of(r.organisation_id) END,
+           CASE WHEN r.organisation_id IS NOT NULL THEN subtree_of(ARRAY[r.organisation_id]) END
     FROM user_roles r WHERE r.user_id = given_user
     ORDER BY r.role, r.organisation_id
 $$;
@@ -158,11 +159,6 @@ CREATE FUNCTION begin_session(
     given_hash bytea, given_user bigint, given_token bigint, given_method text, given_stage text, lives interval,
     given_origin text
 ) RETURNS bigint LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    -- Those long over go, a few at a time.
-    WITH gone AS (
-        DELETE FROM sessions WHERE session_id IN (
-            SELECT session_id FROM sessions WHERE expires_at < now() - interval '7 days'
-            ORDER BY expires_at LIMIT 100 FOR UPDATE SKIP LOCKED))
     INSERT INTO sessions (secret_hash, user_id, token_id, method, stage, expires_at, origin)
     VALUES (given_hash, given_user, given_token, given_method, given_stage, now() + lives, given_origin)
     RETURNING session_id
@@ -173,8 +169,9 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     UPDATE sessions SET revoked_at = now() WHERE secret_hash = given_hash AND revoked_at IS NULL
 $$;
 
--- Who holds the secret of a session. last_used_at moves at most once a minute, as with tokens.
-CREATE FUNCTION authenticate_session(given_hash bytea, idle interval)
+-- Who holds the secret of a session. last_used_at moves at most once a minute, as with tokens, and not for what a page
+-- asks by itself while nobody touches it.
+CREATE FUNCTION authenticate_session(given_hash bytea, idle interval, by_hand boolean)
 RETURNS TABLE (session_id bigint, user_id bigint, token_id bigint, name text, organisation_id integer, method text, stage text,
                must_change_password boolean, has_second_factor boolean, ended boolean, grants jsonb)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
@@ -187,15 +184,16 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
         WHERE s.secret_hash = given_hash
     ), used AS (
         UPDATE sessions s SET last_used_at = now() FROM found f
-        WHERE s.session_id = f.session_id AND NOT f.ended AND f.last_used_at < now() - interval '1 minute'
+        WHERE s.session_id = f.session_id AND by_hand AND NOT f.ended AND f.last_used_at < now() - interval '1 minute'
     ), token_used AS (
         UPDATE tokens t SET last_used_at = now() FROM found f
         WHERE t.token_id = f.token_id AND NOT f.ended
           AND (t.last_used_at IS NULL OR t.last_used_at < now() - interval '1 minute')
     ), granted AS (
-        SELECT g.role, g.organisation_id, g.organisations FROM found f, user_grants(f.user_id) g
+        SELECT g.role, g.organisation_id, g.organisations, g.own FROM found f, user_grants(f.user_id) g
         UNION ALL
-        SELECT f.role, f.home, CASE WHEN f.home IS NOT NULL THEN scope_of(f.home) END FROM found f
+        SELECT f.role, f.home, CASE WHEN f.home IS NOT NULL THEN scope_of(f.home) END,
+               CASE WHEN f.home IS NOT NULL THEN subtree_of(ARRAY[f.home]) END FROM found f
         WHERE f.token_id IS NOT NULL
     )
     SELECT f.session_id, f.user_id, f.token_id, f.name, f.home, f.method, f.stage, coalesce(f.must_change_password, false),

@@ -37,6 +37,7 @@ IN_FLIGHT = Gauge("fleet_messages_in_flight", "Received and not yet acknowledged
 READING_PAUSED = Counter("fleet_reading_paused_total", "Times the window was full and reading from the broker paused")
 BROKER_CONNECTED = Gauge("fleet_broker_connected", "1 while connected and subscribed")
 BROKER_CONNECTS = Counter("fleet_broker_connects_total", "Connection attempts by outcome", ["outcome"])
+COMMAND_REPLIES = Counter("fleet_command_replies_total", "Answers of tablets to commands of ours", ["status"])
 STORE_RETRIES = Counter("fleet_store_retries_total", "Batches tried again after an error of the database")
 LISTENING = Gauge("fleet_listening", "1 while the listening clock runs")
 LISTENING_CLOCK_SECONDS = Gauge("fleet_listening_clock_seconds", "Value of the listening clock")
@@ -78,7 +79,21 @@ INCIDENTS_OPENED = Counter("fleet_incidents_opened_total", "Mass events opened")
 INCIDENT_MEMBERS = Gauge("fleet_incident_members", "Kits in a mass event, or not yet released from one")
 KITS = Gauge("fleet_kits", "Kits by lifecycle state", ["state"])
 KITS_BY_HEALTH = Gauge("fleet_kits_installed", "Installed kits by verdict", ["health"])
+COMMANDS_OPEN = Gauge("fleet_commands_open", "Commands that are neither answered nor expired", ["state"])
+COMMANDS_SENT = Counter(
+    "fleet_commands_sent_total", "Attempts to send a command, by what the broker said (lost: nothing)", ["delivery"]
+)
+COMMANDS_EXPIRED = Counter("fleet_commands_expired_total", "Commands whose time ended without an answer")
+COMMAND_SEND_SECONDS = Histogram(
+    "fleet_command_send_seconds", "From asking for a command to the broker's taking it", buckets=LATENCY_BUCKETS_S
+)
 MAINTAINED = Counter("fleet_maintenance_total", "Partitions and rows made or removed by maintenance", ["what"])
+RETENTION_FAILURES = Counter(
+    "fleet_retention_failures_total", "Times a kind of data past its time could not be removed", ["kind"]
+)
+AUDIT_UNSEALED = Gauge("fleet_audit_unsealed_lines", "Lines of the audit that wait for their link in the chain")
+AUDIT_UNSEALED_AGE_SECONDS = Gauge("fleet_audit_unsealed_age_seconds", "Age of the oldest such line")
+AUDIT_POSITION = Gauge("fleet_audit_chain_position", "Last position of the chain; falls only when its end was cut off")
 
 
 def serve_metrics(port: int, host: str = "127.0.0.1") -> int:

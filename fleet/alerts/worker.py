@@ -27,6 +27,7 @@ from fleet.db.migrate import is_current
 from fleet.errors import UnavailableError
 from fleet.log import get_logger
 from fleet.rolemain import serve_until_signal
+from fleet.updates.sender import Sender
 
 __all__ = ["TickResult", "Worker", "run", "tick"]
 
@@ -56,6 +57,7 @@ class Worker:
     """One worker process; `run` until `stop` is set."""
 
     def __init__(self, settings: Settings, stop: asyncio.Event) -> None:
+        self._settings = settings
         self._dsn = settings.dsn()
         self._stop = stop
         self._leads = asyncio.Event()
@@ -65,6 +67,7 @@ class Worker:
         leader = asyncio.create_task(self._again("lead", self._lead), name="lead")
         helpers = [
             asyncio.create_task(self._again("maintain", self._maintain), name="maintain"),
+            asyncio.create_task(self._again("commands", self._command), name="commands"),
             asyncio.create_task(self._again("measure work", partial(self._measure, gauges.work)), name="work"),
             asyncio.create_task(self._again("measure kits", partial(self._measure, gauges.kits)), name="kits"),
         ]
@@ -137,6 +140,11 @@ class Worker:
         while await self._while_leading():
             await maintenance.maintain(self._dsn, self._stop.is_set)
             await self._pause(maintenance.EVERY_S)
+
+    async def _command(self) -> None:
+        """Commands to tablets, by the leader alone."""
+        if await self._while_leading():
+            await Sender(self._settings, self._pause).run(lambda: self._leads.is_set() and not self._stop.is_set())
 
     async def _measure(self, what: gauges.Measure) -> None:
         """Gauges of the database, by the leader alone; a share of the time at most."""

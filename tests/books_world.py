@@ -1,115 +1,119 @@
-"""What the tests of the books share: organisations, models, kits and components made through the use cases."""
+"""What the tests of the books share: a type of kit, pieces for it, and what its tablet would have reported."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from psycopg import AsyncConnection
+import httpx
 
-from fleet.access.principal import SYSTEM
-from fleet.db.connect import connect
-from fleet.state.ledger.check import Found, check
-from fleet.state.ledger.opening import open_components, open_kits
 from tests.support import execute, rows, value
 
-Connection = AsyncConnection[Any]
-NOW = datetime.now(UTC).replace(microsecond=0)
-BEGUN = NOW - timedelta(days=400)
-"""When everything in these tests was entered."""
+API = "/api/v1"
 KINDS = ("tablet", "sim", "scale", "oximeter")
+SERIALS = {kind: f"{kind}-1" for kind in KINDS}
 
 
-def ago(days: float) -> datetime:
-    """So many days before now."""
-    return NOW - timedelta(days=days)
+async def made(response: httpx.Response) -> Any:
+    """The body of an answer that did what was asked."""
+    assert response.is_success, response.text
+    return response.json() if response.content else None
 
 
-@asynccontextmanager
-async def books(database: str) -> AsyncIterator[Connection]:
-    """A connection that row-level security does not bind."""
-    connection = await connect(database, role="test")
-    async with connection:
-        yield connection
+async def enter_type(client: httpx.AsyncClient) -> dict[str, int]:
+    """A depot, a kit type `copd` and a model of each kind in it; the scale is calibrated. Gives models by kind."""
+    await made(await client.post(f"{API}/locations", json={"slug": "depot", "name": "Depot", "kind": "depot"}))
+    contents = dict.fromkeys(KINDS, 1)
+    await made(await client.post(f"{API}/kit-types", json={"kit_type": "copd", "contents": contents}))
+    models = {}
+    for kind in KINDS:
+        body: dict[str, Any] = {"kind": kind, "manufacturer": "Acme", "name": f"Acme {kind}"}
+        if kind == "scale":
+            body["calibration_interval_days"] = 730
+        models[kind] = (await made(await client.post(f"{API}/models", json=body)))["id"]
+    return models
 
 
-def add_catalogue(database: str) -> None:
-    """Organisations (a region above two municipalities), places, one model of each kind."""
-    execute(database, "INSERT INTO organisations (slug, name, kind) VALUES ('nord', 'Nord', 'region')")
-    for slug in ("aalborg", "hjorring"):
-        execute(
-            database,
-            "INSERT INTO organisations (slug, name, kind, parent_id)"
-            " SELECT %s, %s, 'municipality', organisation_id FROM organisations WHERE slug = 'nord'",
-            slug,
-            slug,
-        )
+async def enter_pieces(
+    client: httpx.AsyncClient, models: Mapping[str, int], number: int = 1, **more: Any
+) -> dict[str, int]:
+    """One piece of each kind in the depot, with serial numbers `KIND-number`; gives their numbers by kind."""
+    pieces = {}
+    for kind, model_id in models.items():
+        body: dict[str, Any] = {"model_id": model_id, "serial": f"{kind}-{number}", "location": "depot", **more}
+        if kind == "scale":
+            body["calibrated_on"] = "2026-11-01"
+        pieces[kind] = (await made(await client.post(f"{API}/components", json=body)))["id"]
+    return pieces
+
+
+async def prepare(client: httpx.AsyncClient, database: str, kit: str, pieces: Mapping[str, int]) -> None:
+    """A new kit of type `copd`, with the pieces in it, that told its software: all it takes to be ready."""
+    body = {"kit": kit, "kit_type": "copd", "location": "depot", "wanted_components": {"app": "2"}}
+    await made(await client.post(f"{API}/kits", json=body))
+    await step(client, kit, "preparing")
+    for piece in pieces.values():
+        await made(await client.post(f"{API}/kits/{kit}/swaps", json={"incoming": piece}))
+    tell(database, kit, software={"app": "2"})
+
+
+async def step(client: httpx.AsyncClient, kit: str, to: str, **more: Any) -> dict[str, Any]:
+    """Take a step that is possible; gives the kit."""
+    found: dict[str, Any] = await made(await client.post(f"{API}/kits/{kit}/transitions", json={"to": to, **more}))
+    return found
+
+
+def tell(
+    database: str,
+    kit: str,
+    *,
+    ago: timedelta = timedelta(0),
+    software: Mapping[str, str] | None = None,
+    contact: tuple[str, ...] | None = None,
+    live: bool = True,
+) -> None:
+    """What ingest stores when a tablet is heard, so long `ago`: a heartbeat, software, peripherals in contact."""
+    at = datetime.now(UTC) - ago
+    kit_id = value(database, "SELECT kit_id FROM kits WHERE kit = %s", kit)
     execute(
         database,
-        "INSERT INTO locations (slug, name, kind, organisation_id) SELECT s, s, 'depot', NULL FROM"
-        " unnest(ARRAY['depot', 'workshop', 'van']) s",
+        "UPDATE kit_latest SET last_heard_at = CASE WHEN %s THEN greatest(last_heard_at, %s) ELSE last_heard_at END,"
+        " heard_clock_s = 0, boot = 'b', seq = 1, time = %s, received_at = %s WHERE kit_id = %s",
+        live,
+        at,
+        at,
+        at,
+        kit_id,
     )
-    for kind in KINDS:
+    bodies: dict[str, Any] = {}
+    if software is not None:
+        bodies["software"] = dict(software)
+    if contact is not None:
+        stamp = at.isoformat()
+        bodies["pairing"] = [
+            {"serial": serial, "kind": serial.split("-")[0], "paired": True, "last_contact": stamp}
+            for serial in contact
+        ]
+    for kind, body in bodies.items():
         execute(
-            database, "INSERT INTO models (kind, manufacturer, name) VALUES (%s, 'Maker', %s)", kind, f"Model {kind}"
+            database,
+            "INSERT INTO latest_reports VALUES (%s, %s, 'b', 2, %s, %s, %s::jsonb) ON CONFLICT (kit_id, kind) DO UPDATE"
+            " SET time = excluded.time, received_at = excluded.received_at, body = excluded.body",
+            kit_id,
+            kind,
+            at,
+            at,
+            json.dumps(body),
         )
 
 
-async def add_kits(
-    connection: Connection, *kits: str, state: str = "preparing", organisation: str | None = None, at: datetime = BEGUN
-) -> list[int]:
-    """Kits at the depot, entered with their openings; gives their numbers."""
-    async with connection.transaction():
-        cursor = await connection.execute(
-            "INSERT INTO kits (kit, state, state_since, organisation_id, owner_id, location_id)"
-            " SELECT k, %(state)s, %(at)s, o.organisation_id, o.organisation_id, l.location_id"
-            " FROM unnest(%(kits)s::text[]) k LEFT JOIN organisations o ON o.slug = %(organisation)s"
-            " JOIN locations l ON l.slug = 'depot' RETURNING kit_id",
-            {"kits": list(kits), "state": state, "organisation": organisation, "at": at},
-        )
-        numbers = [number for (number,) in await cursor.fetchall()]
-        await connection.execute("INSERT INTO kit_latest (kit_id) SELECT unnest(%s::int[])", (numbers,))
-        await open_kits(connection, numbers, actor=SYSTEM.actor)
-    return numbers
-
-
-async def add_pieces(
-    connection: Connection,
-    *serials: str,
-    kind: str = "scale",
-    state: str = "in_stock",
-    organisation: str | None = None,
-    at: datetime = BEGUN,
-) -> list[int]:
-    """Components at the depot, entered with their openings; gives their numbers."""
-    async with connection.transaction():
-        cursor = await connection.execute(
-            "INSERT INTO components (model_id, serial, state, state_since, organisation_id, owner_id, location_id)"
-            " SELECT m.model_id, s, %(state)s, %(at)s, o.organisation_id, o.organisation_id, l.location_id"
-            " FROM unnest(%(serials)s::text[]) s JOIN models m ON m.kind = %(kind)s"
-            " LEFT JOIN organisations o ON o.slug = %(organisation)s JOIN locations l ON l.slug = 'depot'"
-            " RETURNING component_id",
-            {"serials": list(serials), "kind": kind, "state": state, "organisation": organisation, "at": at},
-        )
-        numbers = [number for (number,) in await cursor.fetchall()]
-        await open_components(connection, numbers, actor=SYSTEM.actor)
-    return numbers
-
-
-def organisation_id(database: str, slug: str) -> int:
-    """An organisation's number."""
-    number: int = value(database, "SELECT organisation_id FROM organisations WHERE slug = %s", slug)
-    return number
-
-
-def events_of(database: str, kit_id: int) -> list[tuple[int, str, str | None]]:
-    """Number, kind and state of a kit's events, in the order in which they were recorded."""
-    query = "SELECT event_id, what, to_state FROM book_events WHERE kit_id = %s ORDER BY event_id"
-    return [(number, what, state) for number, what, state in rows(database, query, kit_id)]
-
-
-async def differences(connection: Connection) -> list[Found]:
-    """What a check of all books finds."""
-    return [found async for checked in check(connection) for found in checked.found]
+def log_of(database: str, kit: str) -> list[tuple[Any, ...]]:
+    """What, from, to and why of a kit's events, in the order in which they were told."""
+    return rows(
+        database,
+        "SELECT what, from_state, to_state, reason FROM book_events JOIN kits USING (kit_id) WHERE kit = %s"
+        " ORDER BY event_id",
+        kit,
+    )

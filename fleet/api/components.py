@@ -20,6 +20,7 @@ from fleet.api.shapes import (
     PREFIX,
     Answer,
     Body,
+    GivenDay,
     KitId,
     Line,
     Moment,
@@ -51,7 +52,7 @@ State = Literal[
     "lost",
     "returned",
 ]
-Day = Annotated[date, Field(strict=False)]
+Day = GivenDay
 Serial = Annotated[str, Field(min_length=1, max_length=100)]
 Identity = Annotated[str, Field(min_length=1, max_length=40)]
 

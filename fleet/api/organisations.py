@@ -12,7 +12,19 @@ from fleet.api import idempotency
 from fleet.api.auth import ReadOrganisations, WriteOrganisations
 from fleet.api.etags import IfMatch, etag, seen_revisions, stale
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Answer, Body, Line, Moment, NumberPath, Page, PageQuery, decode_cursor, page
+from fleet.api.shapes import (
+    PREFIX,
+    Answer,
+    Body,
+    GivenMoment,
+    Line,
+    Moment,
+    NumberPath,
+    Page,
+    PageQuery,
+    decode_cursor,
+    page,
+)
 
 router = APIRouter(prefix=PREFIX, tags=["organisations"])
 
@@ -76,7 +88,7 @@ class NewAgreement(Body):
     """An agreement that begins now."""
 
     operator: Slug
-    valid_until: Moment | None = None
+    valid_until: GivenMoment | None = None
     note: Line = ""
 
 

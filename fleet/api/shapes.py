@@ -6,11 +6,11 @@ import base64
 import binascii
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Path
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from fleet.api.problems import invalid
 from fleet.protocol.topics import KIT_ID
@@ -70,6 +70,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _text_only(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be text")
+    return value
+
+
 def _within_reason(moment: datetime) -> datetime:
     # Arithmetic and time zones need some room at both ends of the calendar.
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
@@ -87,6 +93,10 @@ KitPath = Annotated[str, Path(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711
 NumberPath = Annotated[int, Path(ge=1, le=MAX_ID)]
 Moment = Annotated[AwareDatetime, AfterValidator(_within_reason)]
 """RFC 3339 with an offset."""
+GivenMoment = Annotated[Moment, Field(strict=False), BeforeValidator(_text_only)]
+"""A moment in a body, where types are strict: text, and no number that would be taken for one."""
+GivenDay = Annotated[date, Field(strict=False), BeforeValidator(_text_only)]
+"""A day in a body, `2026-11-25`."""
 
 
 def page(items: Sequence[T], limit: int, *keys: str) -> tuple[list[T], str | None]:

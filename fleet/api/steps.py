@@ -18,7 +18,7 @@ from fleet.api.etags import etag
 from fleet.api.kits import KitDetail, State, kit_detail
 from fleet.api.organisations import Slug
 from fleet.api.problems import ProblemError, documented
-from fleet.api.shapes import PREFIX, Answer, Body, KitPath, Line, Moment, Number, NumberPath
+from fleet.api.shapes import PREFIX, Answer, Body, GivenMoment, KitPath, Line, Number, NumberPath
 from fleet.state.ledger import assigning, moves, options, steps, swaps
 from fleet.state.ledger.guards import Unmet, UnmetCode
 from fleet.state.ledger.steps import Blocked, ComponentStep, KitStep, Taken
@@ -31,7 +31,7 @@ router = APIRouter(prefix=PREFIX)
 
 MoveComponents = Annotated[Call, requires(Permission.COMPONENTS_MOVE)]
 WriteComponents = Annotated[Call, requires(Permission.COMPONENTS_WRITE)]
-Happened = Annotated[Moment | None, Field(description="When it happened, where that is told afterwards")]
+Happened = Annotated[GivenMoment | None, Field(description="When it happened, where that is told afterwards")]
 Override = Annotated[bool, Field(description="Take it although guards are not met; needs a reason and a role that may")]
 OutState = Literal[
     "in_stock", "faulty", "cleaning", "calibrating", "in_repair", "at_supplier", "scrapped", "lost", "returned"

@@ -14,7 +14,8 @@ from fleet.state.lifecycle import COMPONENTS, KITS, OVERRIDABLE, SWAPPING, Guard
 INTRODUCTION = """
 A kit and each piece in it are in one state at a time. A step that is not drawn here is refused (`409`) with the steps
 that are allowed; one whose guards are not met is refused with each thing that is missing.
-`GET /api/v1/kits/{kit}/steps` tells both beforehand. Silence, drift and lost pairings are faults only while a kit is `installed`.
+`GET /api/v1/kits/{kit}/steps` tells both beforehand. Silence, drift and lost pairings are faults only while a kit is
+`installed`.
 """
 KIT_NOTE = f"""
 A kit that is out of use for good is empty first, or takes its pieces along (`with_components`). Pieces go into a kit

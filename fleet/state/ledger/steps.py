@@ -135,7 +135,7 @@ async def take_component_step(
         if blocked is not None:
             return blocked
         place = await location_place(connection, step.location, row, by)
-        if place is None and leaves:
+        if place is None and leaves and step.to is not ComponentState.LOST:
             place = kit_place(log, held_in, when)
         event = _component_event(row, step, when, place, kit_id=held_in if leaves else None)
         entry = Entry(event, source, backdated=when.backdated, override=override, reason=step.reason)

@@ -170,6 +170,64 @@ NOT_LENT = frozenset(
 """What an agreement does not bring: an operator handles the kits of others, and does not administer them."""
 
 
+TASKS: Mapping[Role, str] = {
+    Role.SUPPORT: "first line: takes calls, finds kits, enters what the citizen says of condition or place, forwards",
+    Role.SERVICE: "second line: solves what first line cannot; may take a step that a guard holds up",
+    Role.MDM_ADMIN: "prepares the software of tablets: models, wanted versions, kits being made ready",
+    Role.LOGISTICS: "orders, stores, bundles, delivers, sets up, takes down, cleans, calibrates, repairs, scraps",
+    Role.SECRETARIAT: "contracts, statistics and what is charged for; changes nothing",
+    Role.AUDITOR: "proves who did and saw what; changes nothing",
+    Role.ADMIN: "everything, and the only one who gives roles and tokens; logs in with a second factor",
+    Role.GRAFANA: "a program that shows the counts",
+}
+"""What each role is for."""
+
+MEANINGS: Mapping[Permission, str] = {
+    P.KITS_READ: "See kits: state, place, verdict, versions, pairing, history, and follow their changes as events.",
+    P.KITS_WRITE: "Enter kits and edit what describes them: label, type, expected interval, wanted versions.",
+    P.KITS_MOVE: "Take a step in a kit's life or change its place; which steps, the lifecycle's table says by role.",
+    P.KITS_OVERRIDE: "Take a step although a guard is not met, with a reason that the log keeps.",
+    P.TELEMETRY_READ: "Read the messages that tablets sent, one by one.",
+    P.COMMANDS_SEND: "Ask a tablet for something, such as to report now.",
+    P.COMPONENTS_READ: "See components with supplier, warranty, lease, calibration and where they were.",
+    P.COMPONENTS_WRITE: "Enter components, edit what describes them, record calibrations.",
+    P.COMPONENTS_MOVE: "Change a component's condition, place or kit; which steps, the lifecycle's table says by role.",
+    P.BOOKS_CORRECT: "Say in the log that something was otherwise than it says; what stood there stays readable.",
+    P.CATALOGUE_READ: "See models and kit types.",
+    P.CATALOGUE_WRITE: "Enter and edit models and kit types.",
+    P.LOCATIONS_READ: "See depots, repair shops, vehicles and other places.",
+    P.LOCATIONS_WRITE: "Enter and edit places.",
+    P.PLACEMENTS_READ: "See the pseudonym that a kit is placed under; the audit tells of each look.",
+    P.PLACEMENTS_WRITE: "Place kits, end placements, put a pseudonym right.",
+    P.PLACEMENTS_ERASE: "Erase a pseudonym for good, and export what is kept under it.",
+    P.ORDERS_READ: "See purchase orders, their lines and prices.",
+    P.ORDERS_WRITE: "Order, change orders, take in what arrives.",
+    P.STOCK_READ: "See stock levels, stock-takes, reservations, repairs and queues.",
+    P.STOCK_WRITE: "Set minimum stock, take stock, reserve, send to repair and close repairs.",
+    P.FINDINGS_READ: "See where the books and what tablets report disagree.",
+    P.FINDINGS_WRITE: "Close a finding, with what was done.",
+    P.BILLING_READ: "See what is charged for, by month and municipality.",
+    P.ALERTS_READ: "See alerts, incidents and rules.",
+    P.ALERTS_ACKNOWLEDGE: "Say that one takes care of an alert.",
+    P.REQUESTS_READ: "See service requests.",
+    P.REQUESTS_WRITE: "Open service requests, forward them, change line, priority and state.",
+    P.ORGANISATIONS_READ: "See the organisations one works for, what is below them, and who has an agreement.",
+    P.ORGANISATIONS_WRITE: "Enter organisations below one's own, edit them, make and end agreements.",
+    P.QUARANTINE_READ: "See which messages could not be taken, and why.",
+    P.QUARANTINE_PAYLOAD: "See what stood in such a message, which may be what should not be kept.",
+    P.QUARANTINE_REDACT: "Blacken what stood in such a message.",
+    P.STATISTICS_READ: "See counts over all kits in scope.",
+    P.AUDIT_READ: "Read, export and verify the audit.",
+    P.RETENTION_READ: "See how long each kind of data is kept and what was removed.",
+    P.RETENTION_WRITE: "Change how long data is kept, within what is allowed.",
+    P.USERS_READ: "See the accounts of people, never a secret.",
+    P.USERS_WRITE: "Make, disable and move accounts, give and take roles, reset passwords and second factors.",
+    P.TOKENS_READ: "See the tokens of programs, never a secret.",
+    P.TOKENS_WRITE: "Make and revoke tokens.",
+}
+"""What each permission is for, a sentence each."""
+
+
 def allowed(role: Role, permission: Permission) -> bool:
     """Whether `role` holds `permission`."""
     return permission in PERMISSIONS.get(role, frozenset())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from fleet.db.migrate import migrate
-from fleet.docs import asyncapi, commands, figures, lifecycle, metrics, settings, views
+from fleet.docs import asyncapi, commands, figures, lifecycle, metrics, roles, settings, views
 from fleet.embedded.postgres import start_temporary
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +21,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": commands.page,
     "lifecycle.md": lifecycle.page,
     "metrics.md": metrics.page,
+    "roles.md": roles.page,
     "settings.md": settings.page,
 }
 """Each page that needs nothing but the code."""

@@ -16,7 +16,17 @@ from fleet.state.ledger.moves import move_component, move_kit
 from fleet.state.ledger.steps import KitStep, Taken, take_kit_step
 from fleet.state.ledger.swaps import Swap, swap
 from fleet.state.lifecycle import KitState
-from tests.books_world import Connection, add_catalogue, add_kits, add_pieces, ago, books, differences, organisation_id
+from tests.ledger_world import (
+    Connection,
+    add_catalogue,
+    add_kits,
+    add_pieces,
+    add_placement,
+    ago,
+    books,
+    differences,
+    organisation_id,
+)
 from tests.support import Process, environment, execute, value
 
 TROUBLES = {
@@ -126,18 +136,6 @@ async def test_an_import_takes_a_kit_out_of_a_home_as_a_step_does(database: str)
         assert (await import_kits(connection, read, actor="test", update=True)).done
         assert await differences(connection) == []
         assert value(database, "SELECT state FROM placements WHERE placement_id = %s", placement) == "ended"
-
-
-def add_placement(database: str, kit: str) -> int:
-    """A placement planned for a kit."""
-    query = (
-        "WITH r AS (INSERT INTO placement_references (organisation_id, reference)"
-        " SELECT organisation_id, 'REF-1' FROM organisations WHERE slug = 'nord' RETURNING *)"
-        " INSERT INTO placements (kit_id, reference_id, organisation_id) SELECT k.kit_id, r.reference_id,"
-        " r.organisation_id FROM r, kits k WHERE k.kit = %s RETURNING placement_id"
-    )
-    number: int = value(database, query, kit)
-    return number
 
 
 async def test_the_command_checks_and_repairs(database: str, tmp_path: Path) -> None:

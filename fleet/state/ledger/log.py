@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from fleet.errors import ConflictError
 from fleet.state.ledger.book import ComponentBook, Illegal, KitBook
-from fleet.state.ledger.events import Event, What, effective
+from fleet.state.ledger.events import Event, What, effective, standing
 from fleet.state.ledger.replay import replay_component, replay_kit
 
 B = TypeVar("B")
@@ -100,6 +100,13 @@ class Log:
         """When the last event of these subjects happened, as it was told."""
         histories = [self._of_kit[each] for each in kits] + [self._of_component[each] for each in components]
         return max((event.occurred_at for history in histories for event in effective(history)), default=None)
+
+    def corrections_of(self, event: Event) -> list[Event]:
+        """The corrections of an event that count, the first one first."""
+        rows = [row for kit_id in _kits_of(event) for row in self._of_kit[kit_id]]
+        rows += [row for each in _components_of(event) for row in self._of_component[each]]
+        corrections = {row.event_id: row for row in rows if row.corrects is not None}
+        return standing(corrections.values()).get(event.event_id, [])
 
     def unopened(self) -> tuple[list[KitRow], list[ComponentRow]]:
         """Subjects that stand in the books without any history."""

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -51,10 +51,14 @@ class Fleet(Section, frozen=True):
 
 
 class Software(Section, frozen=True):
-    """What runs on the tablets, and what the server is told to want (`wanted`, in the kits' CSV)."""
+    """What runs on the tablets, and what the server is told to want (`wanted`, in the kits' CSV).
+
+    `identity` is what each tablet says of itself; `{kit}` stands for its kit.
+    """
 
     versions: dict[str, str] = msgspec.field(default_factory=lambda: dict(VERSIONS))
     wanted: dict[str, str] = {}
+    identity: dict[Literal["tablet_serial", "imei", "iccid"], str] = {}
 
 
 class Peripherals(Section, frozen=True):

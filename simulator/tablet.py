@@ -69,6 +69,7 @@ class Tablet:
         "devices",
         "duplicate_share",
         "group_size",
+        "identity",
         "interval_s",
         "kit",
         "rng",
@@ -84,6 +85,7 @@ class Tablet:
         self.rng = Random(f"{scenario.fleet.seed}:{kit}")  # noqa: S311 - chance, not secrecy
         self.vitals = Vitals(self.rng, scenario.fleet.operators, start_s)
         self.versions = dict(scenario.software.versions)
+        self.identity = {name: text.replace("{kit}", kit) for name, text in scenario.software.identity.items()}
         self.devices = [BluetoothDevice(kit, *item, self.rng) for item in scenario.peripherals.models.items()]
         self.interval_s = scenario.fleet.heartbeat_interval_s
         self.boot = ""
@@ -213,7 +215,9 @@ class Tablet:
 
     def report_software(self, at_s: float) -> None:
         """Say what runs here."""
-        software = Software(ts=self.clock(at_s), boot=self.boot, seq=self.seq, components=dict(self.versions))
+        software = Software(
+            ts=self.clock(at_s), boot=self.boot, seq=self.seq, components=dict(self.versions), **self.identity
+        )
         self._sequenced(at_s, Kind.SOFTWARE, software)
 
     def report_pairing(self, at_s: float) -> None:

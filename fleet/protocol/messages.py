@@ -86,12 +86,18 @@ class Heartbeat(Struct, frozen=True, omit_defaults=True):
 
 
 class Software(Struct, frozen=True, omit_defaults=True):
-    """What runs on the tablet: name (`os`, `mdm`, `app`, `bluetooth`, `firmware`, …) → version."""
+    """What runs on the tablet: name (`os`, `mdm`, `app`, `bluetooth`, `firmware`, …) → version.
+
+    A tablet that can tells which one it is and which SIM is in it, so that the books can be compared with it.
+    """
 
     ts: Timestamp
     boot: Boot
     seq: Seq
     components: Annotated[dict[Name, Version], Meta(max_length=100)]
+    tablet_serial: Annotated[str, Meta(min_length=1, max_length=128, description="as printed on it")] | None = None
+    imei: Annotated[str, Meta(min_length=1, max_length=32, description="of the tablet's modem")] | None = None
+    iccid: Annotated[str, Meta(min_length=1, max_length=32, description="of the SIM in use")] | None = None
 
 
 class Peripheral(Struct, frozen=True, omit_defaults=True):

@@ -15,12 +15,13 @@ from msgspec import Struct, json
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
+from fleet import metrics
 from fleet.db.binary import timestamptz
 from fleet.db.queries import load_queries
 from fleet.protocol.messages import Connection, ConnectionState, Heartbeat, Pairing, Payload, Software, Update
 from fleet.protocol.times import Position, Stamp
 from fleet.protocol.topics import Kind
-from fleet.state.reported import Change, pairing_changes, software_changes
+from fleet.state.reported import Change, identity_changes, pairing_changes, software_changes
 
 QUERIES = load_queries("fleet.state", "latest.sql")
 STAGE_TYPES = [
@@ -54,7 +55,7 @@ class Fold:
 
     `heartbeats` holds the newest heartbeat per kit; `reports` every software, pairing and update report that was
     newer when it came, in order; `connections` presence messages in order; `heard` the kits that spoke, by
-    receive time; `clock_s` the listening clock.
+    receive time; `clock_s` the listening clock; `replies` the new answers to commands.
     """
 
     heartbeats: Mapping[int, Accepted]
@@ -62,6 +63,7 @@ class Fold:
     connections: Sequence[Accepted]
     heard: Mapping[int, datetime]
     clock_s: float
+    replies: Sequence[Accepted] = ()
 
 
 async def load_marks(connection: AsyncConnection[Any], kits: Iterable[str]) -> dict[str, Mark]:
@@ -94,6 +96,8 @@ async def fold(connection: AsyncConnection[Any], batch: Fold) -> None:
             await _fold_connections(cursor, batch.connections)
         if batch.reports:
             await _fold_reports(cursor, batch.reports)
+        if batch.replies:
+            await _fold_replies(cursor, batch.replies)
 
 
 async def _fold_heartbeats(cursor: AsyncCursor[Any], batch: Fold) -> None:
@@ -146,7 +150,12 @@ async def _fold_connections(cursor: AsyncCursor[Any], messages: Sequence[Accepte
 
 async def _fold_reports(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) -> None:
     await cursor.execute(QUERIES["load_bodies"], {"kit_ids": list({message.kit_id for message in messages})})
-    bodies: dict[tuple[int, Kind], Any] = {(kit_id, Kind(kind)): body for kit_id, kind, body in await cursor.fetchall()}
+    bodies: dict[tuple[int, Kind], Any] = {}
+    identities: dict[int, Any] = {}
+    for kit_id, kind, body, identity in await cursor.fetchall():
+        bodies[kit_id, Kind(kind)] = body
+        if identity is not None:
+            identities[kit_id] = identity
     newest: dict[tuple[int, Kind], tuple[Accepted, Any]] = {}
     changes: list[tuple[Accepted, Change]] = []
     evaluate: set[int] = set()
@@ -156,6 +165,11 @@ async def _fold_reports(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) 
         changes += [(message, change) for change in changes_between(message.kind, before, after)]
         if before != after:
             evaluate.add(message.kit_id)
+        identity = identity_of(message.payload)
+        if identity is not None and identity != identities.get(message.kit_id):
+            changes += [(message, change) for change in identity_changes(identities.get(message.kit_id), identity)]
+            evaluate.add(message.kit_id)
+            identities[message.kit_id] = identity
         bodies[key] = after
         newest[key] = (message, after)
     await cursor.executemany(QUERIES["fold_report"], [_report_row(*entry) for entry in newest.values()])
@@ -164,6 +178,20 @@ async def _fold_reports(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) 
         await cursor.executemany(QUERIES["insert_event"], [_event_row(*entry) for entry in changes])
     if evaluate:
         await cursor.execute(QUERIES["queue_evaluation"], {"kit_ids": list(evaluate)})
+
+
+async def _fold_replies(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) -> None:
+    bodies = [body_of(message.payload) for message in messages]
+    values = {
+        "kit_ids": [message.kit_id for message in messages],
+        "commands": [message.boot for message in messages],
+        "statuses": [body["status"] for body in bodies],
+        "received_at": [message.received_at for message in messages],
+        "results": [json.encode(body["result"]).decode() if "result" in body else None for body in bodies],
+    }
+    await cursor.execute(QUERIES["fold_replies"], values)
+    for (status,) in await cursor.fetchall():
+        metrics.COMMAND_REPLIES.labels(status).inc()
 
 
 def body_of(payload: Payload) -> Any:
@@ -182,6 +210,14 @@ def body_of(payload: Payload) -> Any:
             return document
 
 
+def identity_of(payload: Payload) -> dict[str, str] | None:
+    """Which tablet and which SIM a software report says it comes from; None when it says nothing of that."""
+    if not isinstance(payload, Software):
+        return None
+    told = {"tablet_serial": payload.tablet_serial, "imei": payload.imei, "iccid": payload.iccid}
+    return {name: text for name, text in told.items() if text is not None} or None
+
+
 def changes_between(kind: Kind, before: Any, after: Any) -> Iterable[Change]:
     """The change records between two bodies of one kind."""
     if kind is Kind.SOFTWARE:
@@ -192,6 +228,7 @@ def changes_between(kind: Kind, before: Any, after: Any) -> Iterable[Change]:
 
 
 def _report_row(message: Accepted, body: Any) -> dict[str, Any]:
+    identity = identity_of(message.payload)
     return {
         "kit_id": message.kit_id,
         "kind": message.kind.value,
@@ -200,6 +237,7 @@ def _report_row(message: Accepted, body: Any) -> dict[str, Any]:
         "time": message.stamp.time,
         "received_at": message.received_at,
         "body": Jsonb(body),
+        "identity": None if identity is None else Jsonb(identity),
     }
 
 

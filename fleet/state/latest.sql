@@ -9,7 +9,7 @@ FROM latest_reports
 WHERE kit_id = ANY(%(kit_ids)s)
 
 -- name: load_bodies
-SELECT kit_id, kind, body
+SELECT kit_id, kind, body, identity
 FROM latest_reports
 WHERE kit_id = ANY(%(kit_ids)s)
 
@@ -47,10 +47,11 @@ WHERE kit_id = %(kit_id)s
   AND (connection_at IS NULL OR CASE WHEN %(online)s THEN connection_at < %(at)s ELSE connection_ts <= %(ts)s END)
 
 -- name: fold_report
-INSERT INTO latest_reports (kit_id, kind, boot, seq, time, received_at, body)
-VALUES (%(kit_id)s, %(kind)s, %(boot)s, %(seq)s, %(time)s, %(received_at)s, %(body)s)
+INSERT INTO latest_reports (kit_id, kind, boot, seq, time, received_at, body, identity)
+VALUES (%(kit_id)s, %(kind)s, %(boot)s, %(seq)s, %(time)s, %(received_at)s, %(body)s, %(identity)s)
 ON CONFLICT (kit_id, kind) DO UPDATE
-SET boot = excluded.boot, seq = excluded.seq, time = excluded.time, received_at = excluded.received_at, body = excluded.body
+SET boot = excluded.boot, seq = excluded.seq, time = excluded.time, received_at = excluded.received_at,
+    body = excluded.body, identity = excluded.identity
 
 -- name: insert_change
 INSERT INTO changes (kit_id, time, received_at, what, subject, before, after)
@@ -74,3 +75,21 @@ SET clock_s = %(clock_s)s, state = %(state)s, resumed_clock_s = %(resumed_clock_
 
 -- name: stop_listening
 UPDATE listening SET state = 'down'
+
+-- name: fold_replies
+-- Replies to what we never asked for are history only.
+WITH replied AS (
+    UPDATE commands c
+    SET state = CASE r.status WHEN 'ok' THEN 'replied' ELSE 'failed' END, next_attempt_at = 'infinity',
+        replied_at = r.received_at, reply_status = r.status, result = r.result::jsonb
+    FROM unnest(%(kit_ids)s::integer[], %(commands)s::text[], %(statuses)s::text[], %(received_at)s::timestamptz[],
+                %(results)s::text[]) AS r(kit_id, command, status, received_at, result)
+    WHERE c.command_id = r.command AND c.kit_id = r.kit_id AND c.reply_status IS NULL
+    RETURNING c.command_id, c.kit_id, c.name, c.state, c.reply_status
+), told AS (
+    INSERT INTO events (type, kit, body)
+    SELECT 'command.' || d.state, k.kit, jsonb_build_object(
+        'command', d.command_id, 'name', d.name, 'state', d.state, 'status', d.reply_status)
+    FROM replied d JOIN kits k USING (kit_id)
+)
+SELECT reply_status FROM replied

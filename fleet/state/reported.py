@@ -15,6 +15,7 @@ class What(StrEnum):
     PERIPHERAL = "peripheral"
     PAIRING = "pairing"
     PERIPHERAL_FIRMWARE = "peripheral_firmware"
+    IDENTITY = "identity"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,15 @@ def software_changes(before: Mapping[str, str] | None, after: Mapping[str, str])
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             yield Change(What.VERSION, name, before.get(name), after.get(name))
+
+
+def identity_changes(before: Mapping[str, str] | None, after: Mapping[str, str] | None) -> Iterator[Change]:
+    """Another tablet or another SIM than before; a tablet that says nothing of itself changes nothing."""
+    if before is None or after is None:
+        return
+    for name in sorted(before.keys() & after.keys()):
+        if before[name] != after[name]:
+            yield Change(What.IDENTITY, name, before[name], after[name])
 
 
 def pairing_changes(before: Sequence[Mapping[str, Any]] | None, after: Sequence[Mapping[str, Any]]) -> Iterator[Change]:

@@ -16,6 +16,8 @@ SHARED = {
     "kit_type_contents": "as above",
     "rules": "what is alerted, the same for all",
     "listening": "our own clock",
+    "billing_start": "a day, the same for all",
+    "billing_months": "which months are over",
 }
 """Readable by everybody who may call at all: they hold nothing of anybody."""
 

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import AsyncConnection
 
 from fleet import metrics
-from fleet.alerts import gauges, maintenance
+from fleet.alerts import gauges, maintenance, sealer
 from fleet.alerts.tick import TickResult, tick
 from fleet.config import Settings
 from fleet.db import roles
@@ -67,6 +67,7 @@ class Worker:
         leader = asyncio.create_task(self._again("lead", self._lead), name="lead")
         helpers = [
             asyncio.create_task(self._again("maintain", self._maintain), name="maintain"),
+            asyncio.create_task(self._again("seal", self._seal), name="seal"),
             asyncio.create_task(self._again("commands", self._command), name="commands"),
             asyncio.create_task(self._again("measure work", partial(self._measure, gauges.work)), name="work"),
             asyncio.create_task(self._again("measure kits", partial(self._measure, gauges.kits)), name="kits"),
@@ -145,6 +146,11 @@ class Worker:
         """Commands to tablets, by the leader alone."""
         if await self._while_leading():
             await Sender(self._settings, self._pause).run(lambda: self._leads.is_set() and not self._stop.is_set())
+
+    async def _seal(self) -> None:
+        """The audit's chain, by the leader alone."""
+        if await self._while_leading():
+            await sealer.keep_sealed(self._dsn, lambda: self._leads.is_set() and not self._stop.is_set(), self._pause)
 
     async def _measure(self, what: gauges.Measure) -> None:
         """Gauges of the database, by the leader alone; a share of the time at most."""

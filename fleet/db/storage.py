@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from psycopg import Connection, sql
+from psycopg import Connection, Cursor, sql
 from psycopg.rows import scalar_row
 
 HISTORY_TABLES = ("heartbeats", "reports")
@@ -124,28 +124,46 @@ def ensure_partitions(
     return made
 
 
+def old_history(connection: Connection[Any], before: date) -> list[str]:
+    """The parts of the history that lie before `before` as whole days, by name."""
+    with connection.cursor(row_factory=scalar_row) as cursor:
+        found: list[str] = []
+        for table in HISTORY_TABLES:
+            if _partitioned(cursor, table):
+                query = (
+                    "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+                    " WHERE i.inhparent = %s::text::regclass AND c.relname < %s"
+                )
+                found += cursor.execute(query, (table, f"{table}_{before:%Y%m%d}")).fetchall()
+            else:
+                query = "SELECT show_chunks(%s::text::regclass, older_than => %s::timestamptz)::text"
+                found += cursor.execute(query, (table, _midnight(before))).fetchall()
+    return found
+
+
 def drop_history(connection: Connection[Any], before: date) -> list[str]:
     """Drop what is older than `before` as whole days; returns what was dropped."""
+    dropped = old_history(connection, before)
     with connection.cursor(row_factory=scalar_row) as cursor:
-        dropped: list[str] = []
         for table in HISTORY_TABLES:
-            # The table itself tells: one made before the extension came is partitioned still.
-            relation = "SELECT relkind::text FROM pg_class WHERE oid = %s::text::regclass"
-            if cursor.execute(relation, (table,)).fetchone() != "p":
-                dropped += cursor.execute(
-                    "SELECT drop_chunks(%s::text::regclass, older_than => %s::timestamptz)",
-                    (table, datetime(before.year, before.month, before.day, tzinfo=UTC)),
-                ).fetchall()
+            if not _partitioned(cursor, table):
+                query = "SELECT drop_chunks(%s::text::regclass, older_than => %s::timestamptz)"
+                cursor.execute(query, (table, _midnight(before)))
                 continue
-            names = cursor.execute(
-                "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-                " WHERE i.inhparent = %s::text::regclass AND c.relname < %s",
-                (table, f"{table}_{before:%Y%m%d}"),
-            ).fetchall()
-            for name in names:
-                cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
-            dropped += names
+            for name in dropped:
+                if name.startswith(f"{table}_"):
+                    cursor.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
     return dropped
+
+
+def _partitioned(cursor: Cursor[Any], table: str) -> bool:
+    """The table itself tells: one made before the extension came is partitioned still."""
+    relation = "SELECT relkind::text FROM pg_class WHERE oid = %s::text::regclass"
+    return cursor.execute(relation, (table,)).fetchone() == "p"
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _days(today: date, oldest: date | None) -> list[date]:

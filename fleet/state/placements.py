@@ -220,6 +220,7 @@ async def recall(
 async def erase(connection: Connection, reference_id: int, *, reason: str) -> None:
     """Forget the text of a reference for good; its number, and what happened to equipment, stay.
 
+    With it goes what people wrote about the end of its placements.
     Refused while a placement of it is active: the equipment is still in that home and must be found again. Raises
     NotFoundError, ConflictError.
     """
@@ -231,6 +232,7 @@ async def erase(connection: Connection, reference_id: int, *, reason: str) -> No
             raise ConflictError("a kit is still there: take it down first, then erase")
         if state[0]["erased_at"] is None:
             await connection.execute(_SQL["erase"], {"id": reference_id, "reason": reason})
+            await connection.execute(_SQL["forget_texts"], {"id": reference_id, "reason": reason})
 
 
 async def about_reference(connection: Connection, reference_id: int) -> dict[str, Any]:

@@ -60,8 +60,10 @@ ORDER BY r.reference_id
 LIMIT 100;
 
 -- name: known
+-- Held until the placement is planned, so that it is not erased in between.
 SELECT reference_id FROM placement_references
-WHERE organisation_id = %(organisation_id)s AND reference = %(reference)s;
+WHERE organisation_id = %(organisation_id)s AND reference = %(reference)s
+FOR KEY SHARE;
 
 -- name: enter_reference
 -- Somebody may have entered it since it was looked for.
@@ -145,3 +147,6 @@ WITH gone AS (
 )
 SELECT note_audit('placement.erased', 'placement_reference', reference_id::text, organisation_id, NULL, NULL, %(reason)s)
 FROM gone;
+
+-- name: forget_texts
+SELECT forget_placement_texts(ARRAY[%(id)s::bigint], %(reason)s);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from fleet.alerts import apply, gauges, maintenance, read
+from fleet.alerts import apply, gauges, read, retention
 from fleet.alerts.maintenance import maintain
 from fleet.db.queries import Queries
 from tests.support import execute, value
@@ -29,13 +29,13 @@ async def test_old_things_go_and_new_ones_stay(database: str) -> None:
         "INSERT INTO heartbeats (time, received_at, seq, kit_id, boot) VALUES (now(), now(), 1, 1, 'b')",
     )
     done = await maintain(database)
-    assert done["prune_events"] == value(database, "SELECT 10 - count(*) FROM events") == 3
-    assert done["prune_quarantine"] == 10
+    assert done["events"] == value(database, "SELECT 10 - count(*) FROM events") == 3
+    assert done["quarantine"] == 10
     assert value(database, "SELECT count(*) FROM heartbeats") == 1
     assert not any((await maintain(database)).values()), "a second run finds nothing to do"
 
 
-@pytest.mark.parametrize("queries", [read.QUERIES, apply.QUERIES, maintenance.QUERIES, gauges.QUERIES])
+@pytest.mark.parametrize("queries", [read.QUERIES, apply.QUERIES, retention.QUERIES, gauges.QUERIES])
 async def test_every_query_stands_on_this_schema(database: str, queries: Queries) -> None:
     """Each is planned by the server; values are left unknown."""
 

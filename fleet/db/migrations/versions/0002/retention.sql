@@ -57,6 +57,8 @@ REVOKE UPDATE ON retention_runs FROM fleet_worker;
 -- Kinds that need an index by age.
 CREATE INDEX alerts_by_end ON alerts (cleared_at) WHERE state = 'cleared';
 CREATE INDEX service_requests_by_end ON service_requests (resolved_at) WHERE resolved_at IS NOT NULL;
+CREATE INDEX findings_by_end ON findings (cleared_at) WHERE state = 'cleared';
+GRANT DELETE ON findings TO fleet_worker;
 
 -- The oldest lines of the audit, as far as they were chained, all of them older than the cut-off. An anchor takes their
 -- place, and a line tells of it. No caller gets below the least that the policy allows, nor at the last link.
@@ -313,6 +315,8 @@ SELECT kind, days, days, least_days, most_days FROM (VALUES
     ('service_requests', 1827, 365, 3653),
     ('alerts', 1096, 90, 3653),
     ('incidents', 1096, 90, 3653),
+    ('findings', 1096, 90, 3653),
+    ('commands', 90, 7, 400),
     ('audit', 1827, 365, 3653),
     ('sessions', 7, 1, 90),
     ('login_attempts', 2, 1, 2),

@@ -93,10 +93,27 @@ def _much(database: str) -> None:
             INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at)
             VALUES ('SR-1', 1, 'version_drift', 'service', 'urgent', 'open', now(), now() - interval '1 hour')
         )
-        INSERT INTO book_events (kit_id, what, after, actor, reason)
-        VALUES (1, 'opening', '{"state": "installed"}', 'x', repeat('because', 20))
+        INSERT INTO book_events (kit_id, what, to_state, actor, reason)
+        VALUES (1, 'opening', 'installed', 'x', repeat('because', 20))
         """,
     )
+
+
+async def test_a_step_is_taken_from_the_page_and_what_is_missing_is_told(database: str) -> None:
+    async with desk(database) as at:
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {at.token}"}) as client:
+            await client.post(f"{at.url}/api/v1/kits", json={"kit": "K-3", "state": "dispatched"})
+        await at.page.goto(f"{at.url}/kits/K-3")
+        form = at.page.locator("#step")
+        await form.get_by_label("To").select_option("installed")
+        await form.get_by_role("button", name="Take the step").click()
+        await expect(at.page.get_by_role("alert")).to_contain_text("not heard live since it arrived")
+        await form.get_by_label("Reason", exact=True).fill("proven over the phone")
+        await form.get_by_label("All the same").check()
+        await form.get_by_role("button", name="Take the step").click()
+        await expect(at.page.locator("#facts")).to_contain_text("installed")
+        await expect(at.page.locator("#cases")).to_contain_text("proven over the phone")
+        assert [each for each in at.complaints if "409" not in each] == []
 
 
 async def test_an_alert_is_taken_care_of_with_one_click(database: str) -> None:

@@ -46,7 +46,7 @@ async def app(database: str) -> AsyncIterator[FastAPI]:
             INSERT INTO latest_reports
             VALUES (1, 'pairing', 'b', 2, now(), now(), '[{"serial": "S2", "kind": "scale", "paired": false}]')
         ), entered AS (
-            INSERT INTO book_events (kit_id, what, after, actor) VALUES (1, 'opening', '{"state": "installed"}', 'x')
+            INSERT INTO book_events (kit_id, what, to_state, actor) VALUES (1, 'opening', 'installed', 'x')
         )
         UPDATE kits SET label = '<b>Demo</b>' WHERE kit_id = 1
         """,

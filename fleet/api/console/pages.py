@@ -22,7 +22,7 @@ from fleet.api.console.rendering import (
 )
 from fleet.api.console.texts import Language
 from fleet.api.kits import KitQuery
-from fleet.api.shapes import KitPath, NumberPath, PageQuery
+from fleet.api.shapes import NumberPath
 from fleet.api.statistics import Statistics, StatisticsCache
 from fleet.log import get_logger
 from fleet.state.lifecycle import KitState
@@ -31,7 +31,6 @@ from fleet.state.verdict import Health
 router = APIRouter(route_class=HtmlRoute, include_in_schema=False, default_response_class=Response)
 
 SHOWN_CASES = 8
-SHOWN_CHANGES = 15
 STALE_LISTENING_S = 10.0
 YEAR_S = 365 * 24 * 3600
 
@@ -54,15 +53,6 @@ async def kits_page(request: Request, call: ReadKits, query: Annotated[KitQuery,
         healths=list(Health),
         **await _around(request, call),
     )
-
-
-@router.get("/kits/{kit}")
-async def kit_page(request: Request, call: ReadKits, kit: KitPath) -> Response:
-    """Everything about one kit."""
-    detail = await kits.kit_detail(call, kit)
-    changes = await kits.list_changes(call, kit, PageQuery(limit=SHOWN_CHANGES))
-    may_acknowledge = call.principal.may(Permission.ALERTS_ACKNOWLEDGE)
-    return render(request, "kit.html", kit=detail, changes=changes.items, may_acknowledge=may_acknowledge)
 
 
 @router.post("/alerts/{id}/acknowledge")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from fleet.api.console.booktexts import BOOKS
+
 
 class Language(StrEnum):
     """What the console speaks."""
@@ -266,6 +268,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     # service requests, alerts
     "rule.silent": ("Kit is silent", "Telekit er tavst"),
     "rule.version_drift": ("Version drift", "Versionsafvigelse"),
+    "rule.books_against_reality": (
+        "Books and reality disagree",
+        "Registrering og virkelighed stemmer ikke overens",
+    ),
     "line.support": ("1st line", "1. linje"),
     "line.service": ("2nd line", "2. linje"),
     "line.supplier": ("supplier", "leverandør"),
@@ -294,8 +300,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "what.pairing": ("pairing", "parring"),
     "what.peripheral": ("device", "udstyr"),
     "what.peripheral_firmware": ("device firmware", "udstyrets firmware"),
+    "what.identity": ("tablet or SIM", "tablet eller SIM-kort"),
     "what.opening": ("entered", "oprettet"),
-    "what.transition": ("new stage", "ny fase"),
     "what.edit": ("edited", "rettet"),
     "pairing.true": ("paired", "parret"),
     "pairing.false": ("not paired", "ikke parret"),
@@ -314,6 +320,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.h": ("{} h", "{} t."),
     "unit.d": ("{} days", "{} dage"),
     "unit.d1": ("1 day", "1 dag"),
+    **BOOKS,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}
 

@@ -10,6 +10,7 @@ from typing import Any
 from fleet.api.console import texts
 from fleet.api.console.texts import Language
 from fleet.api.kits import ChangeItem, Reason
+from fleet.api.steps import Missing
 from fleet.state.verdict import ReasonCode
 
 MAX_VALUE = 80
@@ -69,6 +70,10 @@ class Wording:
             case ReasonCode.NOT_INSTALLED:
                 said = (self.named("state", details["state"]),)
         return said
+
+    def missing(self, item: Missing) -> str:
+        """One thing that stands in the way of a step."""
+        return item.detail_da if self.language is Language.DA else item.detail
 
     def change(self, item: ChangeItem) -> str:
         """What a change was, in a line."""

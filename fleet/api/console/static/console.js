@@ -48,7 +48,7 @@ function refreshIn(wait) {
 
 showLocalTimes(document);
 if (document.body.dataset.live) {
-  const types = ["kit.created", "kit.edited", "kit.moved", "kits.imported", "kit.changed", "alert.opened", "alert.cleared",
+  const types = ["kit.created", "kit.edited", "kit.moved", "kit.located", "kit.swapped", "kit.assigned", "kits.imported", "kit.changed", "alert.opened", "alert.cleared",
     "alert.acknowledged", "request.opened", "request.changed", "request.resolved", "incident.opened", "incident.cleared", "reset"];
   let events = null;
   let due = 0;

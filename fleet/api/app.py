@@ -26,6 +26,7 @@ from fleet.api import (
     components,
     console,
     events,
+    history,
     kits,
     locations,
     me,
@@ -60,6 +61,7 @@ POST safe to repeat; `ETag` and `If-Match` keep two people from overwriting each
 _ROUTERS: tuple[Any, ...] = (
     kits,
     steps,
+    history,
     cases,
     administration,
     organisations,

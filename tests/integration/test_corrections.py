@@ -32,7 +32,7 @@ from tests.support import execute, rows, value
 WHY = "the driver's list says so"
 
 
-async def step(connection: Connection, kit: str, to: str, at: datetime, **more: Any) -> int:
+async def step(connection: Connection, kit: str, to: str, at: datetime | None, **more: Any) -> int:
     """Take a kit's step, guards or not; gives the number of its (last) event."""
     taken = await take_kit_step(
         connection, kit, KitStep(KitState(to), occurred_at=at, override=True, reason="test", **more), by=SYSTEM

@@ -72,6 +72,7 @@ class KitBook(Struct, frozen=True, gc=False, kw_only=True):
     states: tuple[Spell[KitState], ...]
     stays: tuple[Spell[Place], ...]
     custodies: tuple[Spell[int], ...]
+    owners: tuple[Spell[int], ...]
     placements: tuple[Spell[int], ...]
     components: tuple[Spell[int], ...]
 
@@ -88,6 +89,7 @@ class ComponentBook(Struct, frozen=True, gc=False, kw_only=True):
     states: tuple[Spell[ComponentState], ...]
     stays: tuple[Spell[Place], ...]
     custodies: tuple[Spell[int], ...]
+    owners: tuple[Spell[int], ...]
     memberships: tuple[Spell[int], ...]
 
 

@@ -46,12 +46,12 @@ class _Reader:
     def __init__(self) -> None:
         self.place: Track[Place] = Track()
         self.custody: Track[int] = Track()
-        self.owner_id: int | None = None
+        self.owner: Track[int] = Track()
         self.opened = False
 
     def _assign(self, event: Event) -> None:
         self._belongs_to(event)
-        self.owner_id = event.owner_id
+        self.owner.set(event.owner_id, event.occurred_at if self.owner.spells() else None)
 
     def _belongs_to(self, event: Event) -> None:
         # The first organisation has no beginning: nobody else had it in these books.
@@ -85,10 +85,11 @@ class _KitReader(_Reader):
             place=self.place.value,
             placed_since=None if self.place.value is None else self.place.since,
             organisation_id=self.custody.value,
-            owner_id=self.owner_id,
+            owner_id=self.owner.value,
             states=self.state.spells(),
             stays=self.place.spells(),
             custodies=self.custody.spells(),
+            owners=self.owner.spells(),
             placements=self.placement.spells(),
             components=tuple(spell for track in self.components.values() for spell in track.spells()),
         )
@@ -181,10 +182,11 @@ class _ComponentReader(_Reader):
             place=self.place.value,
             kit_id=self.kit.value,
             organisation_id=self.custody.value,
-            owner_id=self.owner_id,
+            owner_id=self.owner.value,
             states=self.state.spells(),
             stays=self.place.spells(),
             custodies=self.custody.spells(),
+            owners=self.owner.spells(),
             memberships=self.kit.spells(),
         )
 

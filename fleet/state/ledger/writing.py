@@ -136,8 +136,8 @@ def explained(illegal: Illegal, log: Log) -> str:
     """Why a history cannot be, for people."""
     event = illegal.event
     new = event.event_id >= PROVISIONAL
-    when = f"{event.occurred_at:%Y-%m-%d %H:%M:%S} UTC"
-    what = "it" if new else f"what is in the books at {when} (event {event.event_id})"
+    when = f"{event.occurred_at:%Y-%m-%d %H:%M:%S} UTC" + ("" if new else f", event {event.event_id}")
+    what = "it" if new else f"what is in the books ({when})"
     held = log.kits.get(illegal.kit_id or 0)
     kit = "another kit" if held is None else f"kit {held.kit}"
     piece = log.components.get(event.component_id or event.removed_id or 0)

@@ -44,7 +44,7 @@ class RequestLog:
 
         async def watched(message: Message) -> None:
             if message["type"] == "http.response.start":
-                seen.status = message["status"]
+                seen.status = int(message["status"])
                 _add_headers(message, seen.request_id)
             elif message["type"] == "http.response.body":
                 seen.size_bytes += len(message.get("body", b""))
@@ -100,7 +100,7 @@ def _account(scope: Scope, seen: _Seen) -> None:
         duration_s=round(duration_s, 4),
         size_bytes=seen.size_bytes,
         principal=getattr(principal, "key", None),
-        roles=sorted(getattr(principal, "roles", ())) or None,
+        roles=sorted(str(role) for role in getattr(principal, "roles", ())) or None,
     )
 
 

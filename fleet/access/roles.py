@@ -57,6 +57,7 @@ class Permission(StrEnum):
     QUARANTINE_REDACT = "quarantine.redact"
     STATISTICS_READ = "statistics.read"
     AUDIT_READ = "audit.read"
+    AUDIT_REDACT = "audit.redact"
     RETENTION_READ = "retention.read"
     RETENTION_WRITE = "retention.write"
     USERS_READ = "users.read"
@@ -162,6 +163,7 @@ NOT_LENT = frozenset(
         P.TOKENS_READ,
         P.TOKENS_WRITE,
         P.AUDIT_READ,
+        P.AUDIT_REDACT,
         P.RETENTION_READ,
         P.RETENTION_WRITE,
         P.PLACEMENTS_ERASE,
@@ -218,6 +220,7 @@ MEANINGS: Mapping[Permission, str] = {
     P.QUARANTINE_REDACT: "Blacken what stood in such a message.",
     P.STATISTICS_READ: "See counts over all kits in scope.",
     P.AUDIT_READ: "Read, export and verify the audit.",
+    P.AUDIT_REDACT: "Blacken texts that must not be kept in the audit, the log of the books and service requests.",
     P.RETENTION_READ: "See how long each kind of data is kept and what was removed.",
     P.RETENTION_WRITE: "Change how long data is kept, within what is allowed.",
     P.USERS_READ: "See the accounts of people, never a secret.",

@@ -103,6 +103,13 @@ async def change_request(
     return None
 
 
+async def redact_request(connection: Connection, number: str, *, why: str) -> None:
+    """Empty what people wrote as the resolution, in the audit too; twice changes nothing. Raises NotFoundError."""
+    cursor = await connection.execute(_SQL["redact_request"], {"number": number, "why": why})
+    if await cursor.fetchone() is None:
+        raise NotFoundError("service request", number)
+
+
 async def _request(connection: Connection, number: str) -> _Request:
     async with connection.cursor(row_factory=class_row(_Request)) as cursor:
         await cursor.execute(_SQL["request_for_update"], {"number": number})

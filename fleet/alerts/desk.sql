@@ -58,6 +58,9 @@ LIMIT %(limit)s;
 SELECT request_id, state, line, priority, resolution, xmin::text AS revision
 FROM service_requests WHERE number = %(number)s FOR UPDATE;
 
+-- name: redact_request
+SELECT redact_request(request_id, %(why)s) FROM service_requests WHERE number = %(number)s;
+
 -- name: update_request
 UPDATE service_requests
 SET state = %(state)s, line = %(line)s, priority = %(priority)s, resolution = %(resolution)s,

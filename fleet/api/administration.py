@@ -11,15 +11,16 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import Field
 
 from fleet.access import tokens
-from fleet.access.roles import Role
+from fleet.access.roles import Permission, Role
 from fleet.api import idempotency
-from fleet.api.auth import ReadQuarantine, ReadTokens, WriteTokens
+from fleet.api.auth import Call, ReadQuarantine, ReadTokens, WriteTokens, requires
 from fleet.api.problems import documented
 from fleet.api.shapes import (
     MAX_ID,
     PREFIX,
     Answer,
     Body,
+    Line,
     Moment,
     NumberPath,
     Page,
@@ -29,15 +30,18 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.protocol.messages import Reason
-from fleet.state import reading
+from fleet.state import quarantine
 
 router = APIRouter(prefix=PREFIX)
+
+ReadPayload = Annotated[Call, requires(Permission.QUARANTINE_PAYLOAD)]
+RedactPayload = Annotated[Call, requires(Permission.QUARANTINE_REDACT)]
 
 RoleName = Literal["support", "service", "mdm_admin", "logistics", "secretariat", "auditor", "admin", "grafana"]
 
 
 class Quarantined(Answer):
-    """A message that could not be taken; of its payload the first 4 KiB."""
+    """A message that could not be taken; `redacted_at` is when what stood in it was removed."""
 
     id: int
     received_at: Moment
@@ -45,7 +49,19 @@ class Quarantined(Answer):
     reason: str
     detail: str
     size_bytes: int
+    redacted_at: Moment | None
+
+
+class QuarantinedPayload(Quarantined):
+    """With the first 4 KiB of what stood in it; empty once redacted."""
+
     payload_base64: str
+
+
+class QuarantineRedaction(Body):
+    """Why a payload goes."""
+
+    reason: Annotated[Line, Field(min_length=1, max_length=1000)]
 
 
 class QuarantineQuery(PageQuery):
@@ -95,11 +111,26 @@ class TokenBody(Body):
 
 @router.get("/quarantine", tags=["quarantine"], responses=documented())
 async def list_quarantine(call: ReadQuarantine, query: Annotated[QuarantineQuery, Query()]) -> Page[Quarantined]:
-    """Messages that could not be taken, the newest first."""
+    """Messages that could not be taken, the newest first, without what stood in them."""
     before = decode_cursor(query.cursor, int) or (MAX_ID,)
-    values = {"before": before[0], "limit": query.limit + 1, "reason": query.reason, "topic": query.topic}
-    kept, cursor = page(await reading.quarantined(call.connection, **values), query.limit, "id")
-    return Page(items=[_quarantined(row) for row in kept], next=cursor)
+    found = await quarantine.list_quarantined(
+        call.connection, before=before[0], limit=query.limit + 1, reason=query.reason, topic=query.topic
+    )
+    kept, cursor = page(found, query.limit, "id")
+    return Page(items=[Quarantined.model_validate(each) for each in kept], next=cursor)
+
+
+@router.get("/quarantine/{id}", tags=["quarantine"], responses=documented(404))
+async def get_quarantined(call: ReadPayload, id: NumberPath) -> QuarantinedPayload:
+    """One message with what stood in it; the audit tells of each look."""
+    found, payload = await quarantine.reveal(call.connection, id)
+    return QuarantinedPayload(**asdict(found), payload_base64=base64.b64encode(payload).decode())
+
+
+@router.post("/quarantine/{id}/redact", status_code=204, tags=["quarantine"], responses=documented(404))
+async def redact_quarantined(call: RedactPayload, id: NumberPath, body: QuarantineRedaction) -> None:
+    """Remove what stood in a message for good; doing it twice changes nothing."""
+    await quarantine.redact(call.connection, id, why=body.reason)
 
 
 @router.get("/tokens", tags=["tokens"], responses=documented())
@@ -146,8 +177,3 @@ async def revoke_token(call: WriteTokens, id: NumberPath) -> None:
 def _token(token: tokens.Token) -> dict[str, Any]:
     values = asdict(token)
     return {"id": values.pop("token_id"), **values}
-
-
-def _quarantined(row: dict[str, Any]) -> Quarantined:
-    payload = base64.b64encode(row.pop("payload")).decode()
-    return Quarantined(**row, payload_base64=payload)

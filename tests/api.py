@@ -92,11 +92,11 @@ async def pages(client: httpx.AsyncClient, path: str, **query: Any) -> list[dict
 
 
 @asynccontextmanager
-async def serving(database: str) -> AsyncIterator[str]:
+async def serving(database: str, trusted_proxies: str = "") -> AsyncIterator[str]:
     """The application behind a real socket in this process; gives its URL."""
     app = create_app(settings_for(database))
     listener = service.listen("127.0.0.1", 0)
-    server = service.make_server(app)
+    server = service.make_server(app, trusted_proxies)
     task = asyncio.create_task(server.serve(sockets=[listener]))
     try:
         await eventually(lambda: server.started, 15, "the server to start")

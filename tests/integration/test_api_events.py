@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
@@ -48,6 +49,20 @@ async def test_a_stream_resumes_where_it_was_left(database: str) -> None:
         tell(database, "K-3")
         async with stream(url, token, last=first) as events:
             assert await events.moved(2) == ["K-2", "K-3"]
+
+
+async def test_a_stream_ends_now_and_then_and_who_may_no_longer_read_is_not_let_in_again(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed, "STREAM_LIVES_S", 0.0)
+    token = await make_token(database, Role.SUPPORT)
+    async with serving(database) as url:
+        async with stream(url, token) as events:
+            await events.event("ready")
+            assert await events.ended()
+        execute(database, "UPDATE tokens SET revoked_at = now()")
+        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as client:
+            assert (await client.get(f"{url}/api/v1/events")).status_code == 401
 
 
 async def test_who_was_cut_off_in_a_quiet_time_resumes_as_well(database: str) -> None:

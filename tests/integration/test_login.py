@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from statistics import median
 
+import httpx
 import pytest
 from fastapi import FastAPI
 from structlog.testing import capture_logs
@@ -18,10 +19,11 @@ from fleet.access.roles import Role
 from fleet.access.sessions import IDLE_S, LIVES_S
 from fleet.access.users import RoleAt
 from fleet.api.app import create_app
-from tests.api import problem, running_app, settings_for
+from tests.api import problem, running_app, serving, settings_for
 from tests.people import (
     PASSWORD,
     SECRET,
+    Browser,
     admin_of,
     audited,
     browser,
@@ -194,6 +196,18 @@ async def test_a_browser_is_known_by_a_cookie_that_says_nothing(app: FastAPI) ->
         assert b"support" not in said
         await person.submit("/account", "/logout")
         assert "fleet_known" in person.client.cookies
+
+
+@pytest.mark.parametrize(
+    ("trusted", "seen"), [("127.0.0.1", "192.0.2.7"), ("127.0.0.0/8, 192.0.2.0/24", "198.51.100.1"), ("", "127.0.0.1")]
+)
+async def test_behind_a_trusted_proxy_the_address_is_that_of_whom_it_tells(
+    database: str, trusted: str, seen: str
+) -> None:
+    headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.1, 192.0.2.7"}
+    async with serving(database, trusted) as url, httpx.AsyncClient(base_url=url, headers=headers) as client:
+        assert (await Browser(client).log_in("nobody-99", WRONG)).status_code == 403
+    assert value(database, "SELECT origin FROM audit WHERE action = 'users.login_refused'") == seen
 
 
 async def test_many_at_once_get_no_more_tries(app: FastAPI, database: str) -> None:

@@ -20,6 +20,7 @@ from fleet.access.passwords import HashingThreads
 from fleet.access.totp import Sealer
 from fleet.api import (
     administration,
+    bulk,
     cases,
     catalogue,
     commands,
@@ -62,6 +63,7 @@ _ROUTERS: tuple[Any, ...] = (
     kits,
     steps,
     history,
+    bulk,
     cases,
     administration,
     organisations,

@@ -8,11 +8,14 @@ import traceback
 import typer
 
 from fleet.cli import context
-from fleet.cli.admin import kits_app, token_app
+from fleet.cli.admin import token_app
+from fleet.cli.audit import audit_app
 from fleet.cli.bench import bench
 from fleet.cli.books import books_app
 from fleet.cli.doctor import doctor
+from fleet.cli.exchange import components_app, export, kits_app, models_app, placements_app
 from fleet.cli.readers import reader_app
+from fleet.cli.retention import retention_app
 from fleet.cli.roles import api, ingest, migrate, worker
 from fleet.cli.up import up
 from fleet.cli.users import user_app
@@ -27,13 +30,18 @@ app = typer.Typer(
     add_completion=False,
 )
 app.callback()(context.options)
-for command in (up, ingest, worker, api, migrate, doctor, bench):
+for command in (up, ingest, worker, api, migrate, doctor, bench, export):
     app.command()(command)
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(kits_app, name="kits")
+app.add_typer(models_app, name="models")
+app.add_typer(components_app, name="components")
+app.add_typer(placements_app, name="placements")
 app.add_typer(books_app, name="books")
 app.add_typer(reader_app, name="reader")
+app.add_typer(audit_app, name="audit")
+app.add_typer(retention_app, name="retention")
 
 
 def main() -> None:

@@ -41,13 +41,18 @@ async def database(dsn: str) -> AsyncIterator[Connection]:
             raise UnavailableError("the database's schema is not that of this version: run `fleet migrate`")
         await connection.execute(
             "SELECT set_config('fleet.actor', %s, false), set_config('fleet.principal', %s, false)",
-            (f"{SYSTEM.actor} ({_account()})", SYSTEM.key),
+            (actor(), SYSTEM.key),
         )
         yield connection
     except psycopg.OperationalError as error:
         raise UnavailableError(f"database: {first_line(error)}") from error
     finally:
         await connection.close()
+
+
+def actor() -> str:
+    """Who acts, for log and audit: the command line, and the account that runs it."""
+    return f"{SYSTEM.actor} ({_account()})"
 
 
 def _account() -> str:

@@ -87,6 +87,12 @@ COMMANDS_EXPIRED = Counter("fleet_commands_expired_total", "Commands whose time 
 COMMAND_SEND_SECONDS = Histogram(
     "fleet_command_send_seconds", "From asking for a command to the broker's taking it", buckets=LATENCY_BUCKETS_S
 )
+FINDINGS = Gauge("fleet_findings", "Findings that stand: books and reality disagree", ["kind"])
+FINDINGS_OPENED = Counter("fleet_findings_opened_total", "Findings opened", ["kind"])
+FINDINGS_HELD = Gauge(
+    "fleet_findings_held", "Kits without an alert because too many have a finding of the same kind at once"
+)
+BILLABLE = Counter("fleet_billable_entries_total", "Entries and counter-entries of what is charged", ["what"])
 MAINTAINED = Counter("fleet_maintenance_total", "Partitions and rows made or removed by maintenance", ["what"])
 RETENTION_FAILURES = Counter(
     "fleet_retention_failures_total", "Times a kind of data past its time could not be removed", ["kind"]

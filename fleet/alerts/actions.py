@@ -15,11 +15,15 @@ Evidence = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
-    """Open an alert and its service request, or join the open request of the same cause."""
+    """Open an alert and its service request, or join the open request of the same cause.
+
+    `severity` is the alert's own, where it is not its rule's.
+    """
 
     kit_id: int
     rule: RuleName
     evidence: Evidence
+    severity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,11 @@ class SetRecovering:
 
 @dataclass(frozen=True, slots=True)
 class RefreshEvidence:
-    """The condition still holds, for other reasons than the alert says."""
+    """The condition still holds, for other reasons than the alert says, or more gravely."""
 
     alert_id: int
     evidence: Evidence
+    severity: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from fleet.alerts.rules import (
     Rule,
     RuleName,
     due_at,
+    graded,
 )
 from fleet.db.queries import load_queries
 
@@ -83,7 +84,10 @@ async def apply(
     await _join(connection, _only(JoinIncident, actions), now, applied)
     await _pend(connection, _only(HoldPending, actions), _only(DropPending, actions))
     for name, rule in rules.items():
-        await _open_alerts(connection, [a for a in _only(OpenAlert, actions) if a.rule == name], rule, now, applied)
+        opening = [a for a in _only(OpenAlert, actions) if a.rule == name]
+        for severity in {a.severity: None for a in opening}:
+            alike = [a for a in opening if a.severity == severity]
+            await _open_alerts(connection, alike, graded(rule, severity), now, applied)
     await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
     for settled in _only(SettleIncident, actions):
         values = {"incident_id": settled.incident_id, "since": settled.since}
@@ -158,6 +162,7 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
         values = {
             "alert_ids": [a.alert_id for a in refreshed],
             "evidence": [Jsonb(a.evidence) for a in refreshed],
+            "severities": [a.severity for a in refreshed],
         }
         await connection.execute(QUERIES["refresh_evidence"], values)
 

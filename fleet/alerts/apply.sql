@@ -88,8 +88,8 @@ FROM unnest(%(alert_ids)s::bigint[], %(since)s::timestamptz[]) AS g(alert_id, si
 WHERE a.alert_id = g.alert_id AND a.state = 'active'
 
 -- name: refresh_evidence
-UPDATE alerts a SET evidence = g.evidence
-FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[]) AS g(alert_id, evidence)
+UPDATE alerts a SET evidence = g.evidence, severity = coalesce(g.severity, a.severity)
+FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text[]) AS g(alert_id, evidence, severity)
 WHERE a.alert_id = g.alert_id AND a.state = 'active'
 
 -- name: open_incident

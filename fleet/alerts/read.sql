@@ -2,9 +2,15 @@
 SELECT rule, severity, line, priority, for_s, keep_firing_for_s, enabled FROM rules
 
 -- name: take_from_queue
-DELETE FROM evaluation_queue
-WHERE entry_id IN (SELECT entry_id FROM evaluation_queue ORDER BY entry_id LIMIT %(limit)s)
-RETURNING kit_id
+-- The kits are handed on to be compared with the books as well.
+WITH taken AS (
+    DELETE FROM evaluation_queue
+    WHERE entry_id IN (SELECT entry_id FROM evaluation_queue ORDER BY entry_id LIMIT %(limit)s)
+    RETURNING kit_id
+), passed_on AS (
+    INSERT INTO finding_queue (kit_id) SELECT DISTINCT kit_id FROM taken
+)
+SELECT kit_id FROM taken
 
 -- name: drift_kits_due
 -- Kits whose pending alert or recovery has come of age, and all that a disabled rule left behind.

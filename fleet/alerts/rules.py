@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -12,6 +12,8 @@ class RuleName(StrEnum):
 
     SILENT = "silent"
     VERSION_DRIFT = "version_drift"
+    BOOKS_AGAINST_REALITY = "books_against_reality"
+    """Findings stand against the kit (fleet/state/findings)."""
 
 
 class Line(StrEnum):
@@ -46,6 +48,10 @@ class Resolution(StrEnum):
     RULE_DISABLED = "rule_disabled"
     MERGED = "merged"
     """A mass event took the alert over."""
+    BOOKS_AGREE = "books_agree"
+    """The books and what the kit reports agree again."""
+    DISMISSED = "dismissed"
+    """Somebody said that the findings are right as they are."""
 
 
 class Outcome(StrEnum):
@@ -64,6 +70,13 @@ ANSWER_WITHIN = {
     Priority.LOW: timedelta(days=10),
 }
 """From opening a service request to its due time."""
+PRIORITY_OF = {
+    "critical": Priority.URGENT,
+    "major": Priority.HIGH,
+    "minor": Priority.NORMAL,
+    "warning": Priority.LOW,
+}
+"""How soon to answer what has a severity of its own instead of its rule's."""
 INCIDENT_LINE = Line.SERVICE
 INCIDENT_PRIORITY = Priority.URGENT
 """A mass event is for those who run the service, at once, whatever a single kit's rule says."""
@@ -84,6 +97,11 @@ class Rule:
     for_s: float
     keep_firing_for_s: float
     enabled: bool
+
+
+def graded(rule: Rule, severity: str | None) -> Rule:
+    """The rule for alerts that have a severity of their own; None is the rule's."""
+    return rule if severity is None else replace(rule, severity=severity, priority=PRIORITY_OF[severity])
 
 
 def due_at(priority: Priority, now: datetime) -> datetime:

@@ -19,6 +19,8 @@ from psycopg import AsyncConnection
 
 from fleet import metrics
 from fleet.alerts import gauges, maintenance, sealer
+from fleet.alerts.charging import charge_while
+from fleet.alerts.comparing import compare_while
 from fleet.alerts.tick import TickResult, tick
 from fleet.config import Settings
 from fleet.db import roles
@@ -33,6 +35,7 @@ __all__ = ["TickResult", "Worker", "run", "tick"]
 
 log = get_logger(__name__)
 Connection = AsyncConnection[Any]
+Beside = Callable[[str, Callable[[], bool], Callable[[float], Awaitable[None]]], Awaitable[None]]
 
 LEADER_LOCK = 7_310_010
 TICK_EVERY_S = 1.0
@@ -69,6 +72,8 @@ class Worker:
             asyncio.create_task(self._again("maintain", self._maintain), name="maintain"),
             asyncio.create_task(self._again("seal", self._seal), name="seal"),
             asyncio.create_task(self._again("commands", self._command), name="commands"),
+            asyncio.create_task(self._again("compare", partial(self._beside, compare_while)), name="compare"),
+            asyncio.create_task(self._again("charge", partial(self._beside, charge_while)), name="charge"),
             asyncio.create_task(self._again("measure work", partial(self._measure, gauges.work)), name="work"),
             asyncio.create_task(self._again("measure kits", partial(self._measure, gauges.kits)), name="kits"),
         ]
@@ -151,6 +156,11 @@ class Worker:
         """The audit's chain, by the leader alone."""
         if await self._while_leading():
             await sealer.keep_sealed(self._dsn, lambda: self._leads.is_set() and not self._stop.is_set(), self._pause)
+
+    async def _beside(self, work: Beside) -> None:
+        """Work on a connection of its own, by the leader alone."""
+        if await self._while_leading():
+            await work(self._dsn, lambda: self._leads.is_set() and not self._stop.is_set(), self._pause)
 
     async def _measure(self, what: gauges.Measure) -> None:
         """Gauges of the database, by the leader alone; a share of the time at most."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from psycopg.types.json import Jsonb
 
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one
-from fleet.errors import ConflictError, NotFoundError
+from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.log import get_logger
 from fleet.state.findings.judge import (
     AHEAD,
@@ -280,7 +280,12 @@ async def acknowledge(connection: Connection, finding_id: int, *, actor: str) ->
 async def dismiss(
     connection: Connection, finding_id: int, *, reason: str, until: datetime | None, actor: str
 ) -> Finding:
-    """Say that it is right as it is, until then or for as long as it holds. Raises NotFoundError, ConflictError."""
+    """Say that it is right as it is, until then or for as long as it holds.
+
+    Raises InvalidError when `until` is past, NotFoundError, and ConflictError when there is nothing to dismiss any more.
+    """
+    if until is not None and until <= datetime.now(UTC):
+        raise InvalidError("until", "lies in the past")
     async with connection.transaction():
         if await _locked(connection, finding_id) == "cleared":
             raise ConflictError("the finding is cleared")

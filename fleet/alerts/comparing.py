@@ -1,0 +1,189 @@
+"""The leading worker's task that compares books and reality: what changed at once, everything every few minutes.
+
+It writes on a connection of its own in short transactions, so that the tick never waits for it. What it does is settled
+by the database's own constraints; a second one beside it would change nothing more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from time import perf_counter
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from fleet import metrics
+from fleet.alerts import read
+from fleet.alerts.apply import Applied, apply
+from fleet.alerts.books import STANDING, BookFacts, evaluate_books, held_kinds
+from fleet.alerts.mass import LEAST
+from fleet.alerts.rules import RuleName
+from fleet.db import roles
+from fleet.db.connect import connect
+from fleet.db.queries import load_queries
+from fleet.log import get_logger
+from fleet.state.findings import store
+from fleet.state.findings.kinds import FEEDING, Kind
+from fleet.state.findings.store import Part, Settled
+
+log = get_logger(__name__)
+Connection = AsyncConnection[Any]
+
+QUERIES = load_queries("fleet.alerts", "comparing.sql")
+EVERY_S = 2.0
+HEARING_EVERY_S = 30.0
+WHOLE_EVERY_S = 300.0
+LARGEST_SHARE = 0.1
+"""Share of the time that comparing may take; a larger fleet is compared less often."""
+KITS_AT_ONCE = 20_000
+BATCHES = 5
+ALERTS_AT_ONCE = 2_000
+STATEMENT_TIMEOUT_S = 60.0
+
+
+@dataclass(slots=True)
+class Compared:
+    """What one round did; `held` kits have findings of which there are so many that no alert opens."""
+
+    settled: Settled = field(default_factory=Settled)
+    applied: Applied = field(default_factory=Applied)
+    held: int = 0
+    more: bool = False
+
+
+class Comparer:
+    """Rounds on one connection; `hearing_due_s` and `whole_due_s` are times of `perf_counter`."""
+
+    def __init__(self, connection: Connection, goes_on: Callable[[], bool] = lambda: True) -> None:
+        self._connection, self._goes_on = connection, goes_on
+        self._hearing_due_s = self._whole_due_s = 0.0
+
+    async def round(self, now: datetime) -> Compared:
+        """What changed, then what is due, then the alerts that follow."""
+        done = Compared()
+        await self._changed(now, done)
+        if perf_counter() >= self._whole_due_s:
+            self._whole_due_s = self._hearing_due_s = await self._timed(self._whole, now, done, WHOLE_EVERY_S)
+        elif perf_counter() >= self._hearing_due_s:
+            self._hearing_due_s = await self._timed(self._hearing, now, done, HEARING_EVERY_S)
+        async with self._connection.transaction():
+            await alert(self._connection, now, done)
+        return done
+
+    async def _timed(
+        self, step: Callable[[datetime, Compared], Awaitable[None]], now: datetime, done: Compared, every_s: float
+    ) -> float:
+        """Take a step; gives when it is due again."""
+        began_s = perf_counter()
+        await step(now, done)
+        took_s = perf_counter() - began_s
+        return perf_counter() + max(every_s - took_s, took_s * (1 / LARGEST_SHARE - 1))
+
+    async def _changed(self, now: datetime, done: Compared) -> None:
+        for _ in range(BATCHES):
+            async with self._connection.transaction():
+                kit_ids, done.more = await store.take_from_queue(self._connection)
+                if kit_ids:
+                    done.settled.add(await store.compare_kits(self._connection, store.part_of(kit_ids), now))
+            if not done.more:
+                return
+
+    async def _hearing(self, now: datetime, done: Compared) -> None:
+        async with self._connection.transaction():
+            done.settled.add(await store.compare_hearing(self._connection, now))
+
+    async def _whole(self, now: datetime, done: Compared) -> None:
+        first, last = await store.bounds(self._connection)
+        while first <= last and self._goes_on():
+            async with self._connection.transaction():
+                part = Part(first, min(first + KITS_AT_ONCE - 1, last))
+                done.settled.add(await store.compare_kits(self._connection, part, now))
+            first += KITS_AT_ONCE
+        for compare in (store.compare_shared, store.compare_dates, store.compare_stock):
+            if self._goes_on():
+                async with self._connection.transaction():
+                    done.settled.add(await compare(self._connection, now))
+
+
+async def alert(connection: Connection, now: datetime, done: Compared) -> None:
+    """Bring alerts up to what stands, in the caller's transaction."""
+    rules = await read.rules(connection)
+    rule = rules.get(RuleName.BOOKS_AGAINST_REALITY)
+    if rule is None:
+        return
+    feeding = {"feeding": sorted(FEEDING), "standing": list(STANDING), "rule": rule.rule}
+    cursor = await connection.execute(QUERIES["waiting_by_kind"], feeding)
+    waiting = dict(await cursor.fetchall())
+    many = any(count > LEAST for count in waiting.values())
+    held = held_kinds(waiting, await read.installed(connection)) if many else frozenset()
+    done.held = sum(waiting[kind] for kind in held)
+    values = {**feeding, "held": sorted(held), "enabled": rule.enabled, "limit": ALERTS_AT_ONCE}
+    async with connection.cursor(row_factory=class_row(BookFacts)) as rows:
+        await rows.execute(QUERIES["book_facts"], values)
+        facts = await rows.fetchall()
+    actions = [action for each in facts for action in evaluate_books(each, rule, now)]
+    done.applied.add(await apply(connection, actions, rules, now))
+    done.more |= len(facts) == ALERTS_AT_ONCE
+
+
+async def compare_while(dsn: str, goes_on: Callable[[], bool], pause: Callable[[float], Awaitable[None]]) -> None:
+    """Round after round until `goes_on` says no; raises what the database raises."""
+    connection = await connect(dsn, role="worker-books", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S)
+    try:
+        comparer = Comparer(connection, goes_on)
+        while goes_on():
+            began_s = perf_counter()
+            done = await comparer.round(await _now(connection))
+            _tell(done, await _standing(connection))
+            took_s = perf_counter() - began_s
+            await pause(max(0.0 if done.more else EVERY_S, took_s * (1 / LARGEST_SHARE - 1) if done.more else 0.0))
+    finally:
+        for kind in Kind:
+            metrics.FINDINGS.labels(kind).set(0)
+        metrics.FINDINGS_HELD.set(0)
+        await connection.close()
+
+
+async def _now(connection: Connection) -> datetime:
+    cursor = await connection.execute("SELECT clock_timestamp()")
+    row = await cursor.fetchone()
+    assert row is not None
+    now: datetime = row[0]
+    return now
+
+
+async def _standing(connection: Connection) -> dict[str, int]:
+    cursor = await connection.execute(QUERIES["count_findings"])
+    return dict(await cursor.fetchall())
+
+
+def _tell(done: Compared, standing: dict[str, int]) -> None:
+    for kind in Kind:
+        metrics.FINDINGS.labels(kind).set(standing.get(kind, 0))
+    metrics.FINDINGS_HELD.set(done.held)
+    for kind, count in done.settled.opened.items():
+        metrics.FINDINGS_OPENED.labels(kind).inc(count)
+    applied = done.applied
+    for rule, count in applied.opened.items():
+        metrics.ALERTS_OPENED.labels(rule).inc(count)
+    for (rule, resolution), count in applied.cleared.items():
+        metrics.ALERTS_CLEARED.labels(rule, resolution).inc(count)
+    metrics.REQUESTS_OPENED.inc(applied.requests_opened)
+    metrics.REQUESTS_RESOLVED.inc(applied.requests_resolved)
+    if done.settled.changed or applied.changed:
+        log.info(
+            "compared with the books",
+            opened=_counts(done.settled.opened),
+            cleared=_counts(done.settled.cleared),
+            alerts_opened=applied.opened.total(),
+            alerts_cleared=applied.cleared.total(),
+            held=done.held,
+        )
+
+
+def _counts(kinds: Counter[Kind]) -> dict[str, int]:
+    return {kind.value: count for kind, count in kinds.items()}

@@ -1,0 +1,178 @@
+"""The worker compares books and reality: what changed at once, all in time; findings become alerts and requests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fleet.alerts import comparing
+from fleet.alerts.comparing import Compared, Comparer
+from fleet.db import roles
+from fleet.state.findings import store
+from tests.alerts_world import World
+from tests.integration.test_findings import Books, opened
+from tests.support import eventually, execute, process, rows, value
+
+RULE = "books_against_reality"
+
+
+class Desk(Books):
+    """Books with the worker's rounds over them."""
+
+    comparer: Comparer
+
+    async def round(self, *, whole: bool = True) -> Compared:
+        """One round, of the whole fleet or of what changed."""
+        if whole:
+            self.comparer = Comparer(self.connection)
+        return await self.comparer.round(self.now)
+
+    async def alerts(self) -> list[Any]:
+        """Alerts of the rule with the state of their requests."""
+        cursor = await self.connection.execute(
+            "SELECT k.kit, a.severity, a.state, a.resolution, r.state, r.priority, r.line FROM alerts a"
+            " JOIN kits k USING (kit_id)"
+            " JOIN request_alerts USING (alert_id) JOIN service_requests r USING (request_id)"
+            " WHERE a.rule = 'books_against_reality' ORDER BY a.alert_id"
+        )
+        return await cursor.fetchall()
+
+
+@pytest.fixture
+async def desk(database: str) -> AsyncIterator[Desk]:
+    """Empty books, seen with the worker's rights."""
+    async with opened(database) as books:
+        made = Desk(books.connection)
+        await made.do(f"SET ROLE {roles.WORKER}")
+        yield made
+
+
+async def test_findings_open_one_alert_with_its_request_and_clear_it(desk: Desk) -> None:
+    kit_id = await desk.kit("K", "in_stock")
+    await desk.piece(kit_id, "tablet", "T-1")
+    await desk.round()
+    assert await desk.alerts() == [("K", "minor", "active", None, "open", "normal", "logistics")]
+    assert await desk.do("SELECT evidence #>> '{findings,0,kind}' FROM alerts") == "reports_while_stored"
+    assert not (await desk.round()).applied.changed
+    await desk.set_state(kit_id, "preparing", desk.now)
+    await desk.round()
+    assert await desk.alerts() == [("K", "minor", "cleared", "books_agree", "resolved", "normal", "logistics")]
+
+
+async def test_a_second_finding_joins_the_alert_and_may_make_it_graver(desk: Desk) -> None:
+    kit_id = await desk.kit("K")
+    await desk.piece(kit_id, "scale", "W-1")
+    await desk.pairing(kit_id)
+    await desk.round()
+    await desk.piece(kit_id, "tablet", "T-1")
+    await desk.software(kit_id, None, tablet_serial="T-2")
+    await desk.round()
+    assert await desk.alerts() == [("K", "major", "active", None, "open", "normal", "logistics")]
+    assert await desk.do("SELECT jsonb_array_length(evidence -> 'findings') FROM alerts") == 2
+
+
+async def test_a_scrapped_kit_that_reports_is_urgent(desk: Desk) -> None:
+    await desk.kit("K", "scrapped")
+    await desk.round()
+    assert await desk.alerts() == [("K", "critical", "active", None, "open", "urgent", "logistics")]
+
+
+async def test_what_was_dismissed_ends_its_alert(desk: Desk) -> None:
+    await desk.kit("K", "in_stock")
+    await desk.round()
+    finding = await desk.do("SELECT finding_id FROM findings")
+    await store.dismiss(desk.connection, finding, reason="on show", until=None, actor="t")
+    await desk.round()
+    assert await desk.alerts() == [("K", "minor", "cleared", "dismissed", "resolved", "normal", "logistics")]
+    assert not (await desk.round()).applied.changed
+
+
+async def test_pieces_without_a_kit_open_no_alert(desk: Desk) -> None:
+    await desk.piece(None, "scale", "W-1", calibration_due=desk.now.date() - timedelta(days=1))
+    await desk.round()
+    assert await desk.standing() == ["calibration_overdue"]
+    assert await desk.alerts() == []
+
+
+async def test_what_changed_is_compared_at_once(desk: Desk) -> None:
+    """The tick hands the kits on that it takes from the queue of the rules."""
+    await desk.round()
+    kit_id = await desk.kit("K-1")
+    await desk.kit("K-2", "in_stock")
+    await desk.piece(kit_id, "tablet", "T-1")
+    await desk.software(kit_id, None, tablet_serial="T-2")
+    await desk.do("INSERT INTO evaluation_queue (kit_id) SELECT %s FROM generate_series(1, 3)", kit_id)
+    world = World(desk.connection)
+    await world.tick()
+    assert await desk.do("SELECT array_agg(kit_id) FROM finding_queue") == [kit_id]
+    await desk.round(whole=False)
+    assert await desk.standing() == ["other_tablet"]
+    assert await desk.do("SELECT count(*) FROM finding_queue") == 0
+
+
+async def test_very_many_at_once_stand_in_the_list_and_open_no_alerts(desk: Desk) -> None:
+    for number in range(21):
+        await desk.kit(f"K-{number}", heard=False)
+    await desk.kit("L", "lost")
+    done = await desk.round()
+    assert done.held == 21
+    assert [each[0] for each in await desk.alerts()] == ["L"]
+    await desk.do("UPDATE kit_latest SET heard_clock_s = 1, last_heard_at = now() WHERE kit_id %% 2 = 0")
+    assert (await desk.round()).held == 0
+    assert 1 < len(await desk.alerts()) < 21
+
+
+async def test_the_fleet_is_compared_in_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "KITS_AT_ONCE", 3)
+    for number in range(10):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.round()
+    assert (await desk.standing()).count("reports_while_stored") == 10
+    await desk.do("UPDATE kits SET state = 'ready' WHERE kit_id %% 2 = 0")
+    await desk.round()
+    assert (await desk.standing()).count("reports_while_stored") == 5
+
+
+async def test_a_rule_switched_off_ends_its_alerts(desk: Desk) -> None:
+    await desk.kit("K", "in_stock")
+    await desk.round()
+    await desk.do("UPDATE rules SET enabled = false WHERE rule = 'books_against_reality'")
+    await desk.round()
+    assert [each[3] for each in await desk.alerts()] == ["rule_disabled"]
+    assert await desk.standing() == ["reports_while_stored"]
+
+
+async def test_the_process_does_it(database: str, tmp_path: Path) -> None:
+    """A real worker finds, alerts and charges by itself."""
+    async with opened(database) as books:
+        await books.kit("K", "in_stock")
+        await books.do("INSERT INTO organisations (slug, name, kind) VALUES ('kommune', 'K', 'municipality')")
+        await books.do(
+            "INSERT INTO placement_references (organisation_id, reference)"
+            " SELECT organisation_id, 'P-0001' FROM organisations"
+        )
+        await books.do(
+            "INSERT INTO placements (kit_id, reference_id, organisation_id, programme)"
+            " SELECT k.kit_id, r.reference_id, r.organisation_id, 'KOL' FROM kits k, placement_references r"
+        )
+        await books.do(
+            "INSERT INTO book_events (what, kit_id, to_state, actor, occurred_at)"
+            " SELECT 'opening', kit_id, 'dispatched', 't',"
+            " now() - interval '1 minute' FROM kits"
+        )
+        await books.do(
+            "INSERT INTO book_events (what, kit_id, from_state, to_state, placement_id, actor)"
+            " SELECT 'status', kit_id, 'dispatched', 'installed', placement_id, 't' FROM placements"
+        )
+    with process("fleet", "worker", log=tmp_path / "worker.log", database_url=database):
+        active = "SELECT count(*) FROM alerts WHERE rule = 'books_against_reality' AND state = 'active'"
+        await eventually(lambda: value(database, active) == 1, 30, "an alert")
+        charged = "SELECT kind, programme, quantity FROM billable_events"
+        await eventually(lambda: rows(database, charged) == [("set_up", "KOL", 1)], 30, "a charge")
+        execute(database, "UPDATE kits SET state = 'preparing'")
+        execute(database, "INSERT INTO evaluation_queue (kit_id) SELECT kit_id FROM kits")
+        await eventually(lambda: value(database, active) == 0, 30, "the alert's end")

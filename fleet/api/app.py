@@ -20,9 +20,9 @@ from fleet.access.passwords import HashingThreads
 from fleet.access.totp import Sealer
 from fleet.api import (
     administration,
-    bulk,
     auditing,
     billing,
+    bulk,
     cases,
     catalogue,
     commands,

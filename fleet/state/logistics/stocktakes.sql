@@ -1,0 +1,131 @@
+-- name: list
+SELECT s.stocktake_id, o.slug AS organisation, s.organisation_id, p.slug AS location, s.location_id, s.state, s.note,
+       s.opened_at, s.opened_by, s.ended_at, s.ended_by, s.counts, s.revision
+FROM stocktakes s
+LEFT JOIN organisations o ON o.organisation_id = s.organisation_id
+LEFT JOIN locations p ON p.location_id = s.location_id
+WHERE s.stocktake_id > %(after)s
+  AND (%(id)s::bigint IS NULL OR s.stocktake_id = %(id)s)
+  AND (%(state)s::text IS NULL OR s.state = %(state)s)
+  AND (%(location)s::text IS NULL OR s.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
+  AND (%(organisation)s::text IS NULL
+       OR s.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
+ORDER BY s.stocktake_id
+LIMIT %(limit)s;
+
+-- name: share
+SELECT stocktake_id, state, location_id, organisation_id FROM stocktakes WHERE stocktake_id = %(id)s FOR SHARE;
+
+-- name: lock
+SELECT stocktake_id, state, location_id, organisation_id FROM stocktakes WHERE stocktake_id = %(id)s FOR UPDATE;
+
+-- name: open
+INSERT INTO stocktakes (organisation_id, location_id, note, opened_by)
+VALUES (%(organisation_id)s, %(location_id)s, %(note)s, %(actor)s)
+RETURNING stocktake_id;
+
+-- name: end
+UPDATE stocktakes
+SET state = %(state)s, ended_at = now(), ended_by = %(actor)s, counts = %(counts)s, revision = revision + 1
+WHERE stocktake_id = %(id)s;
+
+-- name: resolve
+-- What is meant by what was scanned: whole names first, the last four characters where nothing else fits. At most 20
+-- for each, those of the place first.
+WITH codes AS (SELECT DISTINCT unnest(%(codes)s::text[]) AS code),
+whole AS (
+    SELECT q.code, k.kit_id, NULL::bigint AS component_id FROM codes q JOIN kits k ON k.kit = q.code
+    UNION
+    SELECT q.code, NULL, c.component_id FROM codes q JOIN components c ON c.serial = q.code
+    UNION
+    SELECT q.code, NULL, c.component_id FROM codes q JOIN components c ON c.asset_tag = q.code
+    UNION
+    SELECT q.code, NULL, c.component_id FROM codes q JOIN components c ON c.imei = q.code
+    UNION
+    SELECT q.code, NULL, c.component_id FROM codes q JOIN components c ON c.iccid = q.code
+), tails AS (
+    SELECT code FROM codes WHERE length(code) = 4 AND code NOT IN (SELECT code FROM whole)
+), found AS (
+    SELECT * FROM whole
+    UNION ALL
+    SELECT q.code, t.kit_id, NULL FROM tails q JOIN kits t ON t.serial_tail = upper(q.code)
+    UNION ALL
+    SELECT q.code, NULL, t.component_id FROM tails q JOIN components t ON t.serial_tail = upper(q.code)
+), ranked AS (
+    SELECT f.code, f.kit_id, f.component_id, coalesce(k.kit, c.serial) AS name, c.model_id, m.manufacturer,
+           m.name AS model, h.kit AS in_kit, p.slug AS location, coalesce(k.state, c.state) AS state,
+           row_number() OVER (PARTITION BY f.code
+               ORDER BY coalesce(k.location_id, c.location_id, h.location_id) IS DISTINCT FROM %(location_id)s,
+                        f.component_id, f.kit_id) AS place
+    FROM found f
+    LEFT JOIN kits k ON k.kit_id = f.kit_id
+    LEFT JOIN components c ON c.component_id = f.component_id
+    LEFT JOIN models m ON m.model_id = c.model_id
+    LEFT JOIN kits h ON h.kit_id = c.kit_id
+    LEFT JOIN locations p ON p.location_id = coalesce(k.location_id, c.location_id, h.location_id)
+)
+SELECT code, kit_id, component_id, name, model_id, manufacturer, model, in_kit, location, state
+FROM ranked WHERE place <= 20
+ORDER BY code, place;
+
+-- name: named
+-- What somebody pointed at, after a question.
+SELECT c.serial AS code, NULL::integer AS kit_id, c.component_id, c.serial AS name, c.model_id, m.manufacturer,
+       m.name AS model, h.kit AS in_kit, p.slug AS location, c.state
+FROM components c
+JOIN models m USING (model_id)
+LEFT JOIN kits h ON h.kit_id = c.kit_id
+LEFT JOIN locations p ON p.location_id = coalesce(c.location_id, h.location_id)
+WHERE c.component_id = ANY (%(component_ids)s::bigint[])
+UNION ALL
+SELECT k.kit, k.kit_id, NULL, k.kit, NULL, NULL, NULL, NULL, p.slug, k.state
+FROM kits k LEFT JOIN locations p USING (location_id)
+WHERE k.kit = ANY (%(kits)s::text[]);
+
+-- name: scan
+INSERT INTO stocktake_scans (stocktake_id, organisation_id, code, kit_id, component_id, actor)
+VALUES (%(stocktake_id)s, %(organisation_id)s, %(code)s, %(kit_id)s, %(component_id)s, %(actor)s)
+ON CONFLICT DO NOTHING
+RETURNING scan_id;
+
+-- name: scans
+SELECT s.scan_id, s.code, k.kit, s.component_id, s.scanned_at, s.actor
+FROM stocktake_scans s
+LEFT JOIN kits k ON k.kit_id = s.kit_id
+WHERE s.stocktake_id = %(stocktake_id)s AND s.scan_id > %(after)s
+ORDER BY s.scan_id
+LIMIT %(limit)s;
+
+-- name: standing
+SELECT j.item, j.finding, j.kit_id, CASE WHEN j.kit_id IS NOT NULL THEN j.name END AS kit, j.component_id, j.name,
+       j.model_id, m.kind, m.manufacturer, m.name AS model, j.state, j.location, j.in_kit, NULL::text AS resolution,
+       NULL::text AS reason
+FROM stocktake_standing(%(stocktake_id)s, %(location_id)s, %(organisation_id)s) j
+LEFT JOIN models m USING (model_id)
+WHERE j.item COLLATE "C" > %(after)s AND (%(finding)s::text IS NULL OR j.finding = %(finding)s)
+ORDER BY j.item COLLATE "C"
+LIMIT %(limit)s;
+
+-- name: counts
+SELECT finding, count(*) AS count
+FROM stocktake_standing(%(stocktake_id)s, %(location_id)s, %(organisation_id)s)
+GROUP BY finding;
+
+-- name: keep
+INSERT INTO stocktake_results (stocktake_id, item, organisation_id, finding, kit_id, component_id, name, model_id, state,
+                               location, in_kit, resolution, reason)
+SELECT %(stocktake_id)s, r.item, %(organisation_id)s, r.finding, r.kit_id, r.component_id, r.name, r.model_id, r.state,
+       r.location, r.in_kit, r.resolution, r.reason
+FROM jsonb_to_recordset(%(results)s::jsonb) AS r (
+    item text, finding text, kit_id integer, component_id bigint, name text, model_id integer, state text, location text,
+    in_kit text, resolution text, reason text);
+
+-- name: results
+SELECT r.item, r.finding, r.kit_id, CASE WHEN r.kit_id IS NOT NULL THEN r.name END AS kit, r.component_id, r.name,
+       r.model_id, m.kind, m.manufacturer, m.name AS model, r.state, r.location, r.in_kit, r.resolution, r.reason
+FROM stocktake_results r
+LEFT JOIN models m USING (model_id)
+WHERE r.stocktake_id = %(stocktake_id)s AND r.item > %(after)s
+  AND (%(finding)s::text IS NULL OR r.finding = %(finding)s)
+ORDER BY r.item
+LIMIT %(limit)s;

@@ -101,10 +101,14 @@ def corrected(event: Event, values: Mapping[str, Any]) -> Event:
     at = known.get("occurred_at")
     if isinstance(at, str):
         known["occurred_at"] = datetime.fromisoformat(at)
+    if known.keys() & _PLACE.keys():
+        known = {**_PLACE, **known}
     return replace(event, **known)
 
 
-_REPLACEABLE = frozenset({"occurred_at", "to_state", "location_id", "placement_id"})
+_PLACE: dict[str, Any] = {"location_id": None, "placement_id": None}
+"""A place is replaced as one."""
+_REPLACEABLE = frozenset({"occurred_at", "to_state", *_PLACE})
 
 
 def _order(event: Event) -> tuple[datetime, int]:

@@ -20,18 +20,21 @@ from fleet.access.passwords import HashingThreads
 from fleet.access.totp import Sealer
 from fleet.api import (
     administration,
+    bulk,
     auditing,
     billing,
-    bulk,
     cases,
     catalogue,
     commands,
     components,
     console,
     events,
+    exports,
     findings,
     history,
+    imports,
     kits,
+    labels,
     locations,
     me,
     operations,
@@ -82,6 +85,9 @@ _ROUTERS: tuple[Any, ...] = (
     catalogue,
     locations,
     components,
+    imports,
+    exports,
+    labels,
     findings,
     billing,
     orders,
@@ -151,7 +157,7 @@ def create_app(settings: Settings) -> FastAPI:
         same_site="strict",
         https_only=settings.secure_cookies,
     )
-    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES)
+    app.add_middleware(BodyLimit, max_bytes=MAX_BODY_BYTES, larger={imports.PATH: imports.MAX_IMPORT_BYTES})
     app.add_middleware(RequestLog)
     return app
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -113,18 +114,23 @@ def _method(scope: Scope) -> str:
 
 
 class BodyLimit:
-    """ASGI middleware: a body larger than `max_bytes` is refused, told or not by `Content-Length`."""
+    """ASGI middleware: a body larger than `max_bytes` is refused, told or not by `Content-Length`.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `larger` gives paths that begin so another limit.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] | None = None) -> None:
         self.app = app
         self.max_bytes = max_bytes
+        self.larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        if self._told(scope) > self.max_bytes:
-            await problems.answer(problems.too_large(self.max_bytes))(scope, receive, send)
+        max_bytes = self._limit(scope)
+        if self._told(scope) > max_bytes:
+            await problems.answer(problems.too_large(max_bytes))(scope, receive, send)
             return
         received_bytes = 0
 
@@ -132,12 +138,16 @@ class BodyLimit:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self.max_bytes:
+            if received_bytes > max_bytes:
                 # The one kind of exception that passes through the framework's reading of a body.
-                raise HTTPException(413, problems.too_large(self.max_bytes).detail)
+                raise HTTPException(413, problems.too_large(max_bytes).detail)
             return message
 
         await self.app(scope, counted, send)
+
+    def _limit(self, scope: Scope) -> int:
+        limits = (limit for prefix, limit in self.larger.items() if scope["path"].startswith(prefix))
+        return next(limits, self.max_bytes)
 
     @staticmethod
     def _told(scope: Scope) -> int:

@@ -14,6 +14,7 @@ from fleet.cli.bench import bench
 from fleet.cli.books import books_app
 from fleet.cli.doctor import doctor
 from fleet.cli.exchange import components_app, export, kits_app, models_app, placements_app
+from fleet.cli.labels import labels
 from fleet.cli.readers import reader_app
 from fleet.cli.retention import retention_app
 from fleet.cli.roles import api, ingest, migrate, worker
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.callback()(context.options)
-for command in (up, ingest, worker, api, migrate, doctor, bench, export):
+for command in (up, ingest, worker, api, migrate, doctor, bench, export, labels):
     app.command()(command)
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")

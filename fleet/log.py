@@ -49,6 +49,7 @@ def configure_logging(settings: Settings, *, role: str) -> None:
         "asyncio",
         "alembic",
         "httpx",
+        "httpcore",
         "mqtt",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -173,6 +173,8 @@ CREATE POLICY scope_insert ON organisations FOR INSERT TO fleet_api WITH CHECK (
 -- sees the row as it was before the statement.
 CREATE FUNCTION parent_before(child integer) RETURNS integer LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT
 RETURN (SELECT o.parent_id FROM organisations o WHERE o.organisation_id = child);
+REVOKE EXECUTE ON FUNCTION parent_before FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION parent_before TO fleet_api;
 CREATE POLICY scope_update ON organisations FOR UPDATE TO fleet_api
     USING ((SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[]))
     WITH CHECK ((SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[])

@@ -84,14 +84,14 @@ class Run:
     complete: bool
 
 
-async def policies(connection: Connection) -> list[Policy]:
-    """Every kind by name."""
-    return await fetch_all(connection, QUERIES["policies"], {"kind": None}, Policy)
+async def policies(connection: Connection, *, after: str = "", limit: int = 500) -> list[Policy]:
+    """Kinds by name."""
+    return await fetch_all(connection, QUERIES["policies"], {"kind": None, "after": after, "limit": limit}, Policy)
 
 
 async def find_policy(connection: Connection, kind: str) -> Policy:
     """One kind; raises NotFoundError."""
-    found = await fetch_all(connection, QUERIES["policies"], {"kind": kind}, Policy)
+    found = await fetch_all(connection, QUERIES["policies"], {"kind": kind, "after": "", "limit": 1}, Policy)
     if not found:
         raise NotFoundError("kind of data", kind)
     return found[0]

@@ -4,8 +4,9 @@ SELECT p.kind, p.keep_days, p.default_days, p.min_days, p.max_days, p.revision, 
        r.at AS last_run_at, r.removed AS last_removed
 FROM retention_policies p
 LEFT JOIN LATERAL (SELECT at, removed FROM retention_runs r WHERE r.kind = p.kind ORDER BY at DESC LIMIT 1) r ON true
-WHERE %(kind)s::text IS NULL OR p.kind = %(kind)s
+WHERE p.kind > %(after)s AND (%(kind)s::text IS NULL OR p.kind = %(kind)s)
 ORDER BY p.kind
+LIMIT %(limit)s
 
 -- name: lock_policy
 SELECT revision FROM retention_policies WHERE kind = %(kind)s FOR UPDATE

@@ -127,10 +127,16 @@ async def get_quarantined(call: ReadPayload, id: NumberPath) -> QuarantinedPaylo
     return QuarantinedPayload(**asdict(found), payload_base64=base64.b64encode(payload).decode())
 
 
-@router.post("/quarantine/{id}/redact", status_code=204, tags=["quarantine"], responses=documented(404))
-async def redact_quarantined(call: RedactPayload, id: NumberPath, body: QuarantineRedaction) -> None:
+@router.post("/quarantine/{id}/redact", tags=["quarantine"], responses=documented(404), response_model=Quarantined)
+async def redact_quarantined(
+    call: RedactPayload, request: Request, id: NumberPath, body: QuarantineRedaction, key: idempotency.Key = None
+) -> Response:
     """Remove what stood in a message for good; doing it twice changes nothing."""
-    await quarantine.redact(call.connection, id, why=body.reason)
+
+    async def work() -> Quarantined:
+        return Quarantined.model_validate(await quarantine.redact(call.connection, id, why=body.reason))
+
+    return await idempotency.once(request, call, key, work)
 
 
 @router.get("/tokens", tags=["tokens"], responses=documented())

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
@@ -15,8 +15,9 @@ from fleet.access.audit import Filters, Format
 from fleet.access.principal import Principal
 from fleet.access.roles import Permission
 from fleet.alerts import desk
+from fleet.api import idempotency
 from fleet.api.auth import Call, RequiresBriefly, acting, requires
-from fleet.api.cases import NumberText
+from fleet.api.cases import NumberText, ServiceRequest, get_request
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented
 from fleet.api.shapes import (
@@ -121,6 +122,13 @@ class TextRedaction(Body):
     reason: Why
 
 
+class RedactedEvent(Answer):
+    """An event of the books, and which texts of it are gone."""
+
+    id: int
+    keys: list[str]
+
+
 @router.get("/audit", tags=["audit"], responses=documented())
 async def list_audit(call: ReadAudit, query: Annotated[AuditQuery, Query()]) -> Page[AuditLine]:
     """Lines of the audit, the newest first."""
@@ -184,23 +192,44 @@ async def get_audit_line(call: ReadAudit, id: NumberPath) -> AuditLine:
     return AuditLine.model_validate(await audit.find_line(call.connection, id))
 
 
-@router.post("/audit/{id}/redact", tags=["audit"], responses=documented(404))
-async def redact_audit_line(call: RedactTexts, id: NumberPath, body: Redaction) -> AuditLine:
+@router.post("/audit/{id}/redact", tags=["audit"], responses=documented(404), response_model=AuditLine)
+async def redact_audit_line(
+    call: RedactTexts, request: Request, id: NumberPath, body: Redaction, key: idempotency.Key = None
+) -> Response:
     """Blacken texts of a line for good; the chain goes on to verify. Doing it twice changes nothing."""
-    line = await audit.redact_line(call.connection, id, body.keys, why=body.reason)
-    return AuditLine.model_validate(line)
+
+    async def work() -> AuditLine:
+        return AuditLine.model_validate(await audit.redact_line(call.connection, id, body.keys, why=body.reason))
+
+    return await idempotency.once(request, call, key, work)
 
 
-@router.post("/book-events/{id}/redact", status_code=204, tags=["audit"], responses=documented(404))
-async def redact_book_event(call: RedactTexts, id: NumberPath, body: Redaction) -> None:
+@router.post("/book-events/{id}/redact", tags=["audit"], responses=documented(404), response_model=RedactedEvent)
+async def redact_book_event(
+    call: RedactTexts, request: Request, id: NumberPath, body: Redaction, key: idempotency.Key = None
+) -> Response:
     """Blacken texts of an event of the books, and of the lines of the audit that tell of it."""
-    await audit.redact_book_event(call.connection, id, body.keys, why=body.reason)
+
+    async def work() -> RedactedEvent:
+        await audit.redact_book_event(call.connection, id, body.keys, why=body.reason)
+        return RedactedEvent(id=id, keys=body.keys)
+
+    return await idempotency.once(request, call, key, work)
 
 
-@router.post("/service-requests/{number}/redact", status_code=204, tags=["audit"], responses=documented(404))
-async def redact_request(call: RedactTexts, number: NumberText, body: TextRedaction) -> None:
+@router.post(
+    "/service-requests/{number}/redact", tags=["audit"], responses=documented(404), response_model=ServiceRequest
+)
+async def redact_request(
+    call: RedactTexts, request: Request, number: NumberText, body: TextRedaction, key: idempotency.Key = None
+) -> Response:
     """Blacken the resolution of a service request, and of the lines of the audit that tell of it."""
-    await desk.redact_request(call.connection, number, why=body.reason)
+
+    async def work() -> ServiceRequest:
+        await desk.redact_request(call.connection, number, why=body.reason)
+        return await get_request(call, number, Response())
+
+    return await idempotency.once(request, call, key, work)
 
 
 def _filters(query: AuditQuery | ExportQuery) -> Filters:

@@ -62,9 +62,12 @@ class RunQuery(PageQuery):
 
 
 @router.get("/retention", responses=documented())
-async def list_policies(call: ReadRetention) -> Page[Policy]:
-    """Every kind of data by name."""
-    return Page(items=[Policy.model_validate(each) for each in await retention.policies(call.connection)])
+async def list_policies(call: ReadRetention, query: Annotated[PageQuery, Query()]) -> Page[Policy]:
+    """Kinds of data by name."""
+    after = decode_cursor(query.cursor, str) or ("",)
+    found = await retention.policies(call.connection, after=after[0], limit=query.limit + 1)
+    kept, cursor = page(found, query.limit, "kind")
+    return Page(items=[Policy.model_validate(each) for each in kept], next=cursor)
 
 
 @router.get("/retention/runs", responses=documented())

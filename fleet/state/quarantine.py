@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fleet.db.queries import load_queries
-from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_value
+from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one, fetch_value
 from fleet.errors import NotFoundError
 
 _SQL = load_queries("fleet.state", "quarantine.sql")
@@ -44,10 +44,13 @@ async def reveal(connection: Connection, number: int) -> tuple[Quarantined, byte
     return Quarantined(**row), payload
 
 
-async def redact(connection: Connection, number: int, *, why: str) -> None:
+async def redact(connection: Connection, number: int, *, why: str) -> Quarantined:
     """Remove what stood in a message, and what its topic and our remark quote of it, for good.
 
     Doing it twice changes nothing. Raises NotFoundError.
     """
-    if not await fetch_value(connection, _SQL["redact"], {"id": number, "why": why}):
+    await fetch_value(connection, _SQL["redact"], {"id": number, "why": why})
+    found = await fetch_one(connection, _SQL["find"], {"id": number}, Quarantined)
+    if found is None:
         raise NotFoundError("quarantined message", str(number))
+    return found

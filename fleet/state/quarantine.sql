@@ -8,6 +8,11 @@ WHERE quarantine_id < %(before)s
 ORDER BY quarantine_id DESC
 LIMIT %(limit)s
 
+-- name: find
+SELECT quarantine_id AS id, received_at, topic, reason, detail, size_bytes, redacted_at
+FROM quarantine
+WHERE quarantine_id = %(id)s
+
 -- name: reveal
 SELECT quarantine_id AS id, received_at, topic, reason, detail, size_bytes, redacted_at, payload,
        note_audit('quarantine.read', 'quarantine', quarantine_id::text, NULL)

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 
 from fleet.access.principal import SYSTEM
-from fleet.state.importing import import_kits
-from fleet.state.kitfile import read_kit_file
 from fleet.state.ledger.assigning import assign_kit
 from fleet.state.ledger.check import check, rebuild
 from fleet.state.ledger.moves import move_component, move_kit
 from fleet.state.ledger.steps import KitStep, Taken, take_kit_step
 from fleet.state.ledger.swaps import Swap, swap
 from fleet.state.lifecycle import KitState
+from tests.exchanging import bring
 from tests.ledger_world import (
     Connection,
     add_catalogue,
@@ -114,8 +113,7 @@ async def test_after_an_import_the_books_are_as_the_log_says(database: str) -> N
     async with books(database) as connection:
         add_catalogue(database)
         for text in (lines, more, third):
-            read = read_kit_file("\n".join(text).encode(), name="kits.csv")
-            report = await import_kits(connection, read, actor="test", update=True)
+            report = await bring(connection, "kits", "\n".join(text), update=True)
             assert report.done, report
             assert await differences(connection) == []
             if text is more:
@@ -132,8 +130,7 @@ async def test_an_import_takes_a_kit_out_of_a_home_as_a_step_does(database: str)
             step = KitStep(to, occurred_at=ago(days), **override)  # type: ignore[arg-type]
             assert isinstance(await take_kit_step(connection, "K-1", step, by=SYSTEM), Taken)
         assert value(database, "SELECT state FROM placements WHERE placement_id = %s", placement) == "active"
-        read = read_kit_file(b"kit,state\nK-1,in_stock\n", name="kits.csv")
-        assert (await import_kits(connection, read, actor="test", update=True)).done
+        assert (await bring(connection, "kits", "kit,state\nK-1,in_stock\n", update=True)).done
         assert await differences(connection) == []
         assert value(database, "SELECT state FROM placements WHERE placement_id = %s", placement) == "ended"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -15,8 +16,7 @@ import pytest
 from psycopg import AsyncConnection
 
 from fleet.db.connect import connect
-from fleet.state.importing import export_kits, import_kits
-from fleet.state.kitfile import KitLine, read_kit_file, write_kit_file
+from tests.exchanging import MODELS, bring, differences, take, told
 from tests.support import environment, execute, rows, value
 
 Connection = AsyncConnection[Any]
@@ -32,13 +32,12 @@ async def connection(database: str) -> AsyncIterator[Connection]:
 
 async def test_kits_enter_as_opening_balances(connection: Connection, database: str) -> None:
     execute(database, "UPDATE listening SET clock_s = 77")
-    report = await import_kits(
+    report = await bring(
         connection,
-        [
-            KitLine("K-1", state="installed", expected_interval_s=7200, organisation="Aalborg Kommune"),
-            KitLine("K-2", organisation="aalborg-kommune", wanted_components={"app": "2"}),
-        ],
-        actor="test",
+        "kits",
+        "kit,state,expected_interval_s,organisation,wanted_components,since\n"
+        "K-1,installed,7200,Aalborg Kommune,,2026-01-02T03:04:05Z\n"
+        "K-2,,,aalborg-kommune,app=2,\n",
     )
     assert (report.done, report.created, report.organisations_created) == (True, 2, ("aalborg-kommune",))
     assert rows(database, "SELECT kit, state, expected_interval_s FROM kits ORDER BY kit") == [
@@ -48,43 +47,55 @@ async def test_kits_enter_as_opening_balances(connection: Connection, database: 
     assert rows(
         database, "SELECT watch_allowance_s, watch_interval_s, watch_from_clock_s FROM kit_latest ORDER BY kit_id"
     ) == [(10800, 7200, 77), (None, None, None)]
-    assert rows(database, "SELECT what, before, actor FROM book_events") == [("opening", None, "test")] * 2
+    assert rows(database, "SELECT what, before, actor FROM book_events") == [("opening", None, "command line")] * 2
+    since = value(database, "SELECT occurred_at FROM book_events WHERE kit_id = 1")
+    assert since.isoformat() == "2026-01-02T03:04:05+00:00"
     assert rows(database, "SELECT type, body FROM events") == [("kits.imported", {"created": 2, "updated": 0})]
     assert rows(database, "SELECT slug, name FROM organisations") == [("aalborg-kommune", "Aalborg Kommune")]
 
 
 async def test_nothing_enters_when_any_line_is_bad(connection: Connection, database: str) -> None:
-    await import_kits(connection, [KitLine("K-1")], actor="test")
-    lines = [KitLine("K-1"), KitLine("K-2"), KitLine("K 3"), KitLine("K-2"), KitLine("K-5", tolerance=0.5)]
-    report = await import_kits(connection, lines, actor="test")
-    # What the file itself gets wrong is told first; what the books say against it needs a good file.
+    await bring(connection, "kits", "kit\nK-1\n")
+    text = "kit,tolerance\nK-1,\nK-2,\nK 3,\nK-2,\nK-5,0.5\n"
+    report = await bring(connection, "kits", text)
     assert not report.done
-    assert {bad.line for bad in report.bad} == {3, 4, 5}
-    report = await import_kits(connection, lines[:2], actor="test")
-    assert [(bad.line, bad.reason) for bad in report.bad] == [(1, "kit: exists already")]
+    assert told(report) == [
+        (2, "K-1", "kit: exists already"),
+        (4, "K 3", "kit: 'K 3' is no kit id: 1 to 64 of A-Z a-z 0-9 _ -"),
+        (5, "K-2", "kit: stands in line 3 already"),
+        (6, "K-5", "tolerance: must be 1 to 100 intervals"),
+    ]
     assert value(database, "SELECT count(*) FROM kits") == 1
 
 
+async def test_a_dry_run_tells_what_would_be_and_stores_nothing(connection: Connection, database: str) -> None:
+    text = "kit,organisation,location,kit_type\nK-1,Nord,Depot 1,copd\nK-2,,,\n"
+    audited = value(database, "SELECT count(*) FROM audit")
+    report = await bring(connection, "kits", text, dry_run=True)
+    assert (report.done, report.dry_run, report.created, report.bad) == (False, True, 2, ())
+    assert report.organisations_created == ("nord",)
+    for table in ("kits", "organisations", "locations", "kit_types", "book_events", "events"):
+        assert value(database, f"SELECT count(*) FROM {table}") == 0, table
+    assert value(database, "SELECT count(*) FROM audit") == audited
+    assert (await bring(connection, "kits", text)).created == 2
+
+
 async def test_with_skip_bad_the_good_lines_enter(connection: Connection, database: str) -> None:
-    await import_kits(connection, [KitLine("K-1", label="kept")], actor="test")
-    lines = [KitLine("K-1", label="other"), KitLine("K-2"), KitLine("K 3"), KitLine("K-2")]
-    report = await import_kits(connection, lines, actor="test", skip_bad=True)
-    assert (report.done, report.created, [bad.line for bad in report.bad]) == (True, 1, [1, 3, 4])
+    await bring(connection, "kits", "kit,label\nK-1,kept\n")
+    text = "kit,label,organisation\nK-1,other,only-here\nK-2,,\nK 3,,\nK-2,,\n"
+    report = await bring(connection, "kits", text, skip_bad=True)
+    assert (report.done, report.created, [bad.line for bad in report.bad]) == (True, 1, [2, 4, 5])
     assert rows(database, "SELECT kit, label FROM kits ORDER BY kit") == [("K-1", "kept"), ("K-2", "")]
+    assert value(database, "SELECT count(*) FROM organisations") == 0
 
 
 async def test_an_update_changes_what_the_file_says_and_no_more(connection: Connection, database: str) -> None:
     execute(database, "UPDATE listening SET clock_s = 10")
-    start = KitLine("K-1", label="one", state="installed", wanted_components={"app": "1"})
-    await import_kits(connection, [start, KitLine("K-2", state="installed")], actor="test")
+    start = "kit,label,state,wanted_components\nK-1,one,installed,app=1\nK-2,,installed,\n"
+    await bring(connection, "kits", start)
     execute(database, "UPDATE listening SET clock_s = 20")
-    lines = [
-        KitLine("K-1", label="two"),
-        KitLine("K-1", expected_interval_s=60),
-        KitLine("K-2", state="lost"),
-        KitLine("K-3", state="installed"),
-    ]
-    report = await import_kits(connection, lines, actor="test", update=True)
+    text = "kit,label,expected_interval_s,state\nK-1,two,,\nK-1,,60,\nK-2,,,lost\nK-3,,,installed\n"
+    report = await bring(connection, "kits", text, update=True)
     assert (report.created, report.updated, report.unchanged) == (1, 2, 0)
     assert rows(database, "SELECT kit, label, state, revision, wanted_components FROM kits ORDER BY kit") == [
         ("K-1", "two", "installed", 2, {"app": "1"}),
@@ -99,36 +110,54 @@ async def test_an_update_changes_what_the_file_says_and_no_more(connection: Conn
     )
     assert logged == [(1, "edit", "installed"), (2, "opening", "lost")]
     assert rows(database, "SELECT kit_id FROM evaluation_queue ORDER BY 1") == [(1,), (2,)]
+    assert await differences(connection) == []
+
+
+async def test_an_update_takes_pieces_and_placements_along(connection: Connection, database: str) -> None:
+    await bring(connection, "models", MODELS)
+    await bring(connection, "kits", "kit,state,organisation\nK-1,installed,nord\nK-2,installed,nord\n")
+    await bring(connection, "components", "manufacturer,model,serial,kit\nMaker,Tab,S-1,K-1\n")
+    await bring(connection, "placements", "reference,organisation,kit\nKOL-1,nord,K-1\nKOL-2,nord,K-2\n")
+    moved = "kit,organisation,state,location\nK-1,syd,,\nK-2,,retrieved,depot\n"
+    assert (await bring(connection, "kits", moved, update=True)).updated == 2
+    slug = "SELECT o.slug FROM components c JOIN organisations o USING (organisation_id)"
+    assert value(database, slug) == "syd"
+    assert rows(database, "SELECT state FROM placements ORDER BY placement_id") == [("active",), ("ended",)]
+    assert await differences(connection) == []
+    report = await bring(connection, "kits", "kit,state\nK-1,scrapped\n", update=True)
+    assert told(report) == [(2, "K-1", "state: pieces are still in it, and it would be scrapped")]
 
 
 async def test_a_second_import_of_the_same_leaves_no_trace(connection: Connection, database: str) -> None:
-    lines = [KitLine(f"K-{number}", state="installed", organisation="nord") for number in range(5)]
-    await import_kits(connection, lines, actor="test", update=True)
+    text = "kit,state,organisation\n" + "".join(f"K-{number},installed,nord\n" for number in range(5))
+    await bring(connection, "kits", text, update=True)
     before = value(database, "SELECT count(*) FROM book_events")
-    report = await import_kits(connection, lines, actor="test", update=True)
+    report = await bring(connection, "kits", text, update=True)
     assert (report.created, report.updated, report.unchanged) == (0, 0, 5)
     assert value(database, "SELECT count(*) FROM book_events") == before
     assert value(database, "SELECT count(*) FROM events") == 1
 
 
 async def test_export_and_import_are_each_others_inverse(connection: Connection) -> None:
-    lines = [
-        KitLine("K-1", 'Æble; "x"', "installed", "Nord", "copd", 600, 1.5, {"app": "1", "os": "14"}),
-        KitLine("K-2"),
-    ]
-    await import_kits(connection, lines, actor="test")
-    content = "".join(write_kit_file([row async for row in export_kits(connection)])).encode()
-    report = await import_kits(connection, read_kit_file(content), actor="test", update=True)
+    await bring(
+        connection,
+        "kits",
+        "kit,label,state,organisation,kit_type,expected_interval_s,tolerance,wanted_components\n"
+        'K-1,"Æble; ""x""",installed,Nord,copd,600,1.5,app=1;os=14\n'
+        "K-2,'=1+1,,,,,,\n",
+    )
+    text = await take(connection, "kits")
+    report = await bring(connection, "kits", text, update=True)
     assert (report.updated, report.unchanged, report.bad) == (0, 2, ())
 
 
 async def test_an_import_waits_for_an_edit_that_is_on(connection: Connection, database: str) -> None:
-    await import_kits(connection, [KitLine("K-1")], actor="test")
+    await bring(connection, "kits", "kit\nK-1\n")
     with psycopg.connect(database) as other:
         other.execute("UPDATE kits SET label = 'x' WHERE kit = 'K-1'")
         await connection.execute("SET lock_timeout = '200ms'")
         with pytest.raises(psycopg.errors.LockNotAvailable):
-            await import_kits(connection, [KitLine("K-2")], actor="test")
+            await bring(connection, "kits", "kit\nK-2\n")
     assert value(database, "SELECT count(*) FROM kits") == 1
 
 
@@ -167,7 +196,12 @@ def test_the_command_line_imports_and_exports(database: str, tmp_path: Path) -> 
     assert fleet(database, "kits", "export", str(out)).returncode == 0
     printed = fleet(database, "kits", "export").stdout
     assert printed == out.read_text()
-    assert printed.splitlines()[1] == "K-1,x,installed,,,300,,,,"
+    assert re.fullmatch(r"K-1,x,installed,,,300,,,,,\S+Z", printed.splitlines()[1])
+    dry = fleet(database, "kits", "import", "-", "--dry-run", stdin=b"kit\nK-1\nK-9\n")
+    assert (dry.returncode, dry.stderr.splitlines()[0]) == (1, "line 2 (K-1): kit: exists already")
+    dry = fleet(database, "kits", "import", "-", "--dry-run", stdin=b"kit\nK-9\n")
+    assert dry.stdout == "1 kits would be entered, 0 changed, 0 as they were, 0 lines left out\n"
+    assert fleet(database, "kits", "export").stdout == printed
     assert sorted(path.name for path in tmp_path.iterdir()) == ["kits.csv", "out.csv"]
 
 
@@ -211,8 +245,8 @@ def test_tokens_on_the_command_line(database: str) -> None:
 
 async def test_many_kits_take_seconds(connection: Connection, database: str) -> None:
     """A loose bound against row-by-row work: 20,000 kits one by one would take far longer."""
-    lines = [KitLine(f"K-{number:06d}", state="installed") for number in range(20_000)]
+    text = "kit,state\n" + "".join(f"K-{number:06d},installed\n" for number in range(20_000))
     started = time.monotonic()
-    await import_kits(connection, lines, actor="test")
+    await bring(connection, "kits", text)
     assert time.monotonic() - started < 30
     assert value(database, "SELECT count(*) FROM kit_latest") == 20_000

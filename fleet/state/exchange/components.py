@@ -65,8 +65,6 @@ def _make(**values: Any) -> ComponentLine:
         raise ValueError(f"state: a piece in a kit is {' or '.join(sorted(HELD))}")
     if made.kit is None and made.state == ComponentState.IN_KIT:
         raise ValueError("kit: is missing, and the state is in_kit")
-    if made.state == ComponentState.LOST and made.location is not None:
-        raise ValueError("location: what is lost has none")
     if made.calibration_due and made.calibrated_on and made.calibration_due <= made.calibrated_on:
         raise ValueError("calibration_due: must be after the day it was calibrated")
     return made

@@ -14,7 +14,6 @@ from fleet.state.exchange import cells
 from fleet.state.exchange.importing import Counts, Importer, Options, Run
 from fleet.state.exchange.table import BadLine, Table
 from fleet.state.kits import bad_value
-from fleet.state.lifecycle import KitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +36,6 @@ class KitLine:
     location: str | None = None
     since: datetime | None = None
     line: int = 0
-
-
-def _make(**values: Any) -> KitLine:
-    made = KitLine(**values)
-    if made.state == KitState.LOST and made.location is not None:
-        raise ValueError("location: what is lost has none")
-    return made
 
 
 def _number(text: str) -> float:
@@ -88,7 +80,7 @@ TABLE = Table(
         "since": cells.moment,
     },
     key=("kit",),
-    make=_make,
+    make=KitLine,
 )
 
 

@@ -94,9 +94,10 @@ SELECT k.kit_id, k.kit, k.label, k.state, k.organisation_id, ko.slug AS organisa
        coalesce(w.organisation_id, k.owner_id, o.organisation_id) AS new_owner_id,
        coalesce(w.slug, kw.slug, o.slug) AS new_owner,
        coalesce(s.kit_type, k.kit_type) AS new_kit_type,
-       CASE WHEN s.state = 'lost' AND k.state <> 'lost' THEN NULL
-            ELSE coalesce(p.location_id, k.location_id) END AS new_location_id,
-       CASE WHEN s.state = 'lost' AND k.state <> 'lost' THEN NULL ELSE coalesce(l.slug, kl.slug) END AS new_location,
+       CASE WHEN p.location_id IS NOT NULL OR coalesce(s.state, k.state) <> 'lost' OR k.state = 'lost'
+            THEN coalesce(p.location_id, k.location_id) END AS new_location_id,
+       CASE WHEN p.location_id IS NOT NULL OR coalesce(s.state, k.state) <> 'lost' OR k.state = 'lost'
+            THEN coalesce(l.slug, kl.slug) END AS new_location,
        CASE WHEN p.location_id IS NULL
                 AND coalesce(s.state, k.state) IN ('dispatched', 'installed', 'paused', 'faulty') THEN k.placement_id
             END AS new_placement_id,
@@ -186,8 +187,9 @@ WHERE new_organisation_id IS DISTINCT FROM organisation_id AND new_organisation_
 -- name: log_pieces
 -- The pieces in a kit go with it to another organisation; the rows themselves follow by a trigger on kits.
 INSERT INTO book_events (occurred_at, what, component_id, organisation_id, owner_id, after, batch, actor)
-SELECT greatest(c.at, (SELECT max(e.occurred_at) FROM book_events e WHERE e.component_id = p.component_id)), 'assign',
-       p.component_id, c.new_organisation_id, p.owner_id, jsonb_build_object('organisation', c.new_organisation), %(batch)s,
+SELECT greatest(c.at, (SELECT max(e.occurred_at) FROM book_events e
+                       WHERE e.component_id = p.component_id OR e.removed_id = p.component_id)), 'assign', p.component_id,
+       c.new_organisation_id, p.owner_id, jsonb_build_object('organisation', c.new_organisation), %(batch)s,
        %(actor)s
 FROM kit_change c JOIN components p USING (kit_id)
 WHERE p.organisation_id IS DISTINCT FROM c.new_organisation_id
@@ -225,7 +227,7 @@ INSERT INTO book_events (occurred_at, what, kit_id, from_state, to_state, locati
                          after, batch, actor)
 SELECT c.at, v.what, c.kit_id, CASE WHEN c.state <> c.new_state THEN c.state END,
        CASE WHEN v.what = 'opening' THEN c.new_state END,
-       CASE WHEN c.location_id IS DISTINCT FROM c.new_location_id THEN c.new_location_id END, c.new_organisation_id,
+       CASE WHEN v.what = 'opening' THEN c.new_location_id END, c.new_organisation_id,
        c.new_owner_id,
        CASE WHEN NOT v.assigned THEN jsonb_build_object('label', c.label, 'state', c.state, 'organisation', c.organisation,
            'owner', c.owner, 'location', c.location, 'kit_type', c.kit_type,

@@ -87,7 +87,9 @@ def _rows(file: BinaryIO, name: str) -> Iterator[Row]:
     except UnicodeDecodeError:
         raise UsageError(f"{name}, line {_undecodable(file)}: not UTF-8; save it as CSV UTF-8") from None
     finally:
-        text.detach()
+        # The file is its owner's to close, who may have done so.
+        if not file.closed:
+            text.detach()
 
 
 def _undecodable(file: BinaryIO) -> int:

@@ -1,49 +1,69 @@
-"""The CSV file of kits: what people's programs really write, and every way it can be wrong."""
+"""Files of lines: what people's programs really write, every way it can be wrong, and what is written reads back."""
 
 from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.errors import UsageError
-from fleet.state import kitfile
-from fleet.state.kitfile import KitLine, read_kit_file, write_kit_file
+from fleet.state.exchange import components, kits, models, placements, table
+from fleet.state.exchange.cells import cell, guarded, unguarded
+from fleet.state.exchange.kits import KitLine
+from fleet.state.exchange.table import BadLine, Table, read_table
 from fleet.state.lifecycle import KitState
 from fleet.state.texts import bad_text, slug_of
 
 
+def read(content: bytes, kind: Table[Any] = kits.TABLE, *, name: str = "file") -> tuple[list[Any], list[BadLine]]:
+    """The good lines and the bad ones."""
+    lines = list(read_table(kind, content, name=name))
+    return [each for each in lines if not isinstance(each, BadLine)], [
+        each for each in lines if isinstance(each, BadLine)
+    ]
+
+
 def test_all_columns_in_any_order() -> None:
-    read = read_kit_file(
+    good, bad = read(
         b"state,kit,label,organisation,kit_type,expected_interval_s,tolerance,wanted_components\n"
         b"installed,K-1,Demo,Aalborg Kommune,copd,600,2.5,os=14;app=4.2.0\n"
     )
-    assert read.bad == []
-    assert read.lines == [
+    assert bad == []
+    assert good == [
         KitLine("K-1", "Demo", "installed", "Aalborg Kommune", "copd", 600, 2.5, {"os": "14", "app": "4.2.0"}, line=2)
     ]
 
 
 def test_a_danish_excel_file() -> None:
     content = '\ufeffkit;label;tolerance;wanted_components\r\nK-1;"Ærø; øst";1,5;"os=14;app=2"\r\n\r\nK-2;;;\r\n'
-    read = read_kit_file(content.encode())
-    assert read.bad == []
-    assert read.lines == [
+    good, bad = read(content.encode())
+    assert bad == []
+    assert good == [
         KitLine("K-1", "Ærø; øst", tolerance=1.5, wanted_components={"os": "14", "app": "2"}, line=2),
         KitLine("K-2", line=4),
     ]
+    content = "manufacturer;model;serial;purchased_on;price;since\r\nMaker;Tab;S-1;31-03-2025;1234,50;01.04.2025\r\n"
+    ((piece,), bad) = read(content.encode(), components.TABLE)
+    assert (piece.purchased_on, piece.price) == (date(2025, 3, 31), Decimal("1234.50"))
+    assert piece.since == datetime(2025, 4, 1, tzinfo=UTC)
 
 
 def test_lines_are_numbered_as_people_see_them() -> None:
-    read = read_kit_file(b'kit,label\nK 1,a\n"K-2","b"\nK-3,b\nK/4,\n')
-    assert [(bad.line, bad.kit) for bad in read.bad] == [(2, "K 1"), (5, "K/4")]
-    assert [line.line for line in read.lines] == [3, 4]
+    good, bad = read(b'kit,label\nK 1,a\n"K-2","b\nc"\nK-3,b\n\nK/4,\n')
+    assert [(each.line, each.key) for each in bad] == [(2, "K 1"), (3, "K-2"), (7, "K/4")]
+    assert [line.line for line in good] == [5]
 
 
 @pytest.mark.parametrize(
     ("header", "cells", "reason"),
     [
-        ("kit,label", ",x", "kit: '' is no kit id"),
+        ("kit,label", ",x", "kit: is missing"),
         ("kit", "x" * 65, "is no kit id"),
         ("kit,state", "K-1,sold", "state: 'sold' is none of ordered"),
         ("kit,expected_interval_s", "K-1,5.5", "'5.5' is no whole number"),
@@ -65,11 +85,10 @@ def test_lines_are_numbered_as_people_see_them() -> None:
     ],
 )
 def test_a_bad_line_tells_why(header: str, cells: str, reason: str) -> None:
-    read = read_kit_file(f"{header}\n{cells}\nK-2\n".encode())
-    (bad,) = read.bad
+    good, (bad,) = read(f"{header}\n{cells}\nK-2\n".encode())
     assert reason in bad.reason
     assert bad.line == 2
-    assert [line.kit for line in read.lines] == ["K-2"]
+    assert [line.kit for line in good] == ["K-2"]
 
 
 @pytest.mark.parametrize(
@@ -86,32 +105,82 @@ def test_a_bad_line_tells_why(header: str, cells: str, reason: str) -> None:
 )
 def test_what_is_no_such_file_is_refused_in_one_line(content: bytes, reason: str) -> None:
     with pytest.raises(UsageError) as refused:
-        read_kit_file(content, name="kits.csv")
+        read(content, name="kits.csv")
     assert reason in str(refused.value)
     assert str(refused.value).startswith("kits.csv")
     assert "\n" not in str(refused.value)
 
 
 def test_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kitfile, "MAX_LINES", 2)
-    monkeypatch.setattr(kitfile, "MAX_FILE_BYTES", 50)
-    assert len(read_kit_file(b"kit\nA\nB\n").lines) == 2
+    monkeypatch.setattr(table, "MAX_LINES", 2)
+    monkeypatch.setattr(table, "MAX_FILE_BYTES", 50)
+    assert len(read(b"kit\nA\nB\n")[0]) == 2
     with pytest.raises(UsageError, match="more than 2 lines"):
-        read_kit_file(b"kit\nA\nB\nC\n")
+        read(b"kit\nA\nB\nC\n")
     with pytest.raises(UsageError, match="split it"):
-        read_kit_file(b"kit\n" + b"x" * 50)
+        read(b"kit\n" + b"x" * 50)
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_give_lines_or_one_error(content: bytes) -> None:
     try:
-        read = read_kit_file(b"kit,label,tolerance\n" + content)
+        good, _ = read(b"kit,label,tolerance\n" + content)
     except UsageError as refused:
         said = str(refused)
     else:
         said = ""
-        assert all(kitfile.problem(line) is None for line in read.lines)
+        assert all(line.label is None or bad_text(line.label) is None for line in good)
     assert "\n" not in said
+
+
+BAD_PIECES = (
+    ("serial", "", "serial: is missing"),
+    ("imei", "123456789012345", "imei: has a wrong check digit"),
+    ("price", "1.234,50", "is no amount"),
+    ("purchased_on", "31-31-2025", "is no date"),
+    ("since", "2025-01-01T10:00", "is no time"),
+    ("state", "sold", "is none of ordered"),
+    ("state", "in_kit", "kit: is missing"),
+    ("note", "010203-1234", "civil registration number"),
+    ("supplier", "///", "no letter or digit"),
+)
+
+
+@pytest.mark.parametrize(("column", "text", "reason"), BAD_PIECES)
+def test_a_bad_component_tells_why(column: str, text: str, reason: str) -> None:
+    values = {"manufacturer": "Maker", "model": "Tab", "serial": "S-1", column: text}
+    content = f"{','.join(values)}\n" + ",".join(f'"{each}"' for each in values.values()) + "\n"
+    _, (bad,) = read(content.encode(), components.TABLE)
+    assert reason in bad.reason
+
+
+def test_a_piece_in_a_kit_is_where_the_kit_is() -> None:
+    header = "manufacturer,model,serial,kit,state,location\n"
+    _, bad = read(f"{header}M,T,1,K-1,,depot\nM,T,2,K-1,lost,\n".encode(), components.TABLE)
+    assert [each.reason.partition(":")[0] for each in bad] == ["location", "state"]
+
+
+def test_a_reference_is_no_civil_registration_number_and_is_not_told() -> None:
+    header = "reference,organisation,kit\n"
+    good, bad = read(f"{header}0102031234,nord,K-1\nJens,nord,K-2\nKOL-1,nord,K-3\n".encode(), placements.TABLE)
+    assert [line.kit for line in good] == ["K-3"]
+    assert [(each.line, each.key) for each in bad] == [(2, "K-1 nord"), (3, "K-2 nord")]
+    assert "could be a civil registration number" in bad[0].reason
+    assert "could be a name" in bad[1].reason
+    assert not any("0102031234" in each.reason or "Jens" in each.reason for each in bad)
+
+
+def test_models() -> None:
+    good, bad = read(b"manufacturer,name,kind,active\nM,T,tablet,nej\nM,U,Tablet,\n", models.TABLE)
+    assert good[0].active is False
+    assert "kind" in bad[0].reason
+
+
+@given(st.text(alphabet="=+-@'x1 ", max_size=6))
+def test_no_cell_is_a_formula_and_each_reads_back(text: str) -> None:
+    written = guarded(text)
+    assert not written.startswith(("=", "+", "-", "@"))
+    assert unguarded(written) == text
 
 
 TEXT = st.text(max_size=20).filter(lambda text: bad_text(text) is None and text == text.strip())
@@ -136,9 +205,21 @@ NAME = st.from_regex(r"[a-z_]{1,10}", fullmatch=True)
     )
 )
 def test_what_is_written_reads_back_the_same(rows: list[dict[str, object]]) -> None:
-    read = read_kit_file("".join(write_kit_file(rows)).encode())
-    assert read.bad == []
-    for row, line in zip(rows, read.lines, strict=True):
+    names = [
+        "kit",
+        "label",
+        "state",
+        "organisation",
+        "kit_type",
+        "expected_interval_s",
+        "tolerance",
+        "wanted_components",
+    ]
+    out = io.StringIO()
+    csv.writer(out).writerows([names, *([cell(row[name]) for name in names] for row in rows)])
+    good, bad = read(out.getvalue().encode())
+    assert bad == []
+    for row, line in zip(rows, good, strict=True):
         for name, value in row.items():
             assert (getattr(line, name) or None) == (value or None)
 

@@ -23,10 +23,11 @@ from fleet.api.shapes import (
     NumberPath,
     Page,
     PageQuery,
+    Word,
     decode_cursor,
     page,
 )
-from fleet.state.logistics import stocktakes
+from fleet.state.logistics import scanning, stocktakes
 
 router = APIRouter(prefix=PREFIX, tags=["stocktakes"])
 
@@ -35,7 +36,7 @@ WriteStock = Annotated[Call, requires(Permission.STOCK_WRITE)]
 
 State = Literal["open", "closed", "cancelled"]
 Finding = Literal["present", "missing", "misplaced", "extra", "unknown"]
-Code = Annotated[Line, Field(min_length=1, max_length=stocktakes.MAX_CODE)]
+Code = Annotated[Word, Field(min_length=1)]
 
 
 class FindingCounts(Answer):
@@ -82,9 +83,9 @@ class Scans(Body):
     `component_ids` and `kits` answer what was asked about an ambiguous code.
     """
 
-    codes: Annotated[list[Code], Field(max_length=stocktakes.MAX_SCANS)] = Field(default_factory=list)
-    component_ids: Annotated[list[Number], Field(max_length=stocktakes.MAX_SCANS)] = Field(default_factory=list)
-    kits: Annotated[list[KitId], Field(max_length=stocktakes.MAX_SCANS)] = Field(default_factory=list)
+    codes: Annotated[list[Code], Field(max_length=scanning.MAX_SCANS)] = Field(default_factory=list)
+    component_ids: Annotated[list[Number], Field(max_length=scanning.MAX_SCANS)] = Field(default_factory=list)
+    kits: Annotated[list[KitId], Field(max_length=scanning.MAX_SCANS)] = Field(default_factory=list)
 
 
 class ScanCandidate(Answer):
@@ -102,10 +103,14 @@ class ScanCandidate(Answer):
 
 
 class ScanOutcome(Answer):
-    """What became of a code. An `ambiguous` one is not noted: scan the whole number, or send one of the candidates."""
+    """What became of a code.
+
+    An `ambiguous` one is not noted: scan the whole number, or send one of the candidates. `refused` is what nobody
+    knows and may be a civil registration number.
+    """
 
     code: str
-    outcome: Literal["recorded", "repeated", "unknown", "ambiguous"]
+    outcome: Literal["recorded", "repeated", "unknown", "ambiguous", "refused"]
     candidates: list[ScanCandidate]
 
 
@@ -160,7 +165,7 @@ class StocktakeResolution(Body):
 class StocktakeClosing(Body):
     """What to do about single items; the others stay in the books as they are."""
 
-    resolutions: Annotated[list[StocktakeResolution], Field(max_length=stocktakes.MAX_SCANS)] = Field(
+    resolutions: Annotated[list[StocktakeResolution], Field(max_length=stocktakes.MAX_RESOLUTIONS)] = Field(
         default_factory=list
     )
 
@@ -213,7 +218,7 @@ async def list_scans(call: ReadStock, id: NumberPath, query: Annotated[PageQuery
     """What was scanned, in that order."""
     await stocktakes.find_stocktake(call.connection, id)
     after = decode_cursor(query.cursor, int) or (0,)
-    found = await stocktakes.scans_of(call.connection, id, after=after[0], limit=query.limit + 1)
+    found = await scanning.scans_of(call.connection, id, after=after[0], limit=query.limit + 1)
     kept, cursor = page(found, query.limit, "scan_id")
     return Page(items=[_scan(each) for each in kept], next=cursor)
 
@@ -225,7 +230,7 @@ async def scan(
     """Note what is there, one code or many; a code twice counts once."""
 
     async def work() -> ScanOutcomes:
-        found = await stocktakes.scan(call.connection, id, **body.model_dump(), by=call.principal)
+        found = await scanning.scan(call.connection, id, **body.model_dump(), by=call.principal)
         return ScanOutcomes(items=[_outcome(each) for each in found])
 
     return await idempotency.once(request, call, key, work)
@@ -279,17 +284,17 @@ def _stocktake(found: stocktakes.Stocktake) -> StocktakeWithCounts:
     return StocktakeWithCounts(**_values(found), counts=counts)
 
 
-def _scan(found: stocktakes.Scan) -> Scan:
+def _scan(found: scanning.Scan) -> Scan:
     values: dict[str, Any] = {name: getattr(found, name) for name in Scan.model_fields.keys() - {"id"}}
     return Scan(id=found.scan_id, **values)
 
 
-def _outcome(found: stocktakes.Scanned) -> ScanOutcome:
+def _outcome(found: scanning.Scanned) -> ScanOutcome:
     candidates = [_candidate(each) for each in found.candidates]
     return ScanOutcome(code=found.code, outcome=found.outcome, candidates=candidates)
 
 
-def _candidate(found: stocktakes.Candidate) -> ScanCandidate:
+def _candidate(found: scanning.Candidate) -> ScanCandidate:
     names = ScanCandidate.model_fields.keys() - {"kit"}
     values: dict[str, Any] = {name: getattr(found, name) for name in names}
     return ScanCandidate(kit=found.name if found.kit_id is not None else None, **values)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -18,7 +18,7 @@ from fleet.db.rows import Connection, fetch_all, fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state.ledger.steps import ComponentStep, take_component_step
 from fleet.state.lifecycle import ComponentState
-from fleet.state.logistics.common import moment_of, taken
+from fleet.state.logistics.common import location_of, moment_of, taken
 from fleet.state.registry import components
 from fleet.state.registry.checks import checked, day
 from fleet.state.registry.components import Calibration, Component
@@ -223,8 +223,7 @@ async def open_repair(connection: Connection, new: NewRepair, *, by: Principal) 
                 repair_id = await fetch_value(connection, _SQL["open"], values)
         except UniqueViolation:
             raise ConflictError(f"component {piece.serial} has an open record already: close that first") from None
-        step = ComponentStep(AWAY[new.kind], location=new.location, occurred_at=new.occurred_at)
-        await _take(connection, piece, step, by=by)
+        await _take(connection, piece, ComponentStep(AWAY[new.kind], new.location, occurred_at=new.occurred_at), by=by)
         return await find_repair(connection, repair_id)
 
 
@@ -323,6 +322,9 @@ async def to_calibrate(
 
 
 async def _take(connection: Connection, piece: Component, step: ComponentStep, *, by: Principal) -> None:
+    if step.location is not None:
+        # A place that is not known is a slip of the pen here, and no place to be made.
+        step = replace(step, location=(await location_of(connection, step.location)).slug)
     if piece.state == step.to:
         return
     taken(await take_component_step(connection, piece.component_id, step, by=by), f"component {piece.serial}")

@@ -27,9 +27,8 @@ from fleet.state.logistics.common import location_of, taken
 from fleet.state.registry.checks import checked
 
 _SQL = load_queries("fleet.state.logistics", "stocktakes.sql")
-MAX_SCANS = 500
 MAX_ITEMS = 100_000
-MAX_CODE = 200
+MAX_RESOLUTIONS = 500
 
 
 class Finding(StrEnum):
@@ -83,46 +82,6 @@ class Stocktake:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A kit or a piece that a code may mean, and where the books have it."""
-
-    code: str
-    kit_id: int | None
-    component_id: int | None
-    name: str
-    model_id: int | None
-    manufacturer: str | None
-    model: str | None
-    in_kit: str | None
-    location: str | None
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class Scanned:
-    """What became of a code: `recorded`, `repeated`, `unknown` (recorded as such), or `ambiguous`.
-
-    An ambiguous one is not noted but asked about: scan the whole number, or name one of the candidates.
-    """
-
-    code: str
-    outcome: Literal["recorded", "repeated", "unknown", "ambiguous"]
-    candidates: tuple[Candidate, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Scan:
-    """What was scanned, when and by whom; neither a kit nor a piece when the books do not know it."""
-
-    scan_id: int
-    code: str
-    kit: str | None
-    component_id: int | None
-    scanned_at: datetime
-    actor: str
-
-
-@dataclass(frozen=True, slots=True)
 class Item:
     """One item of a result: a kit, a piece, or a code that nobody knows. `item` is what the list is ordered by."""
 
@@ -154,7 +113,9 @@ class Resolution:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class Held:
+    """A stock-take, locked by whoever holds this."""
+
     stocktake_id: int
     state: str
     location_id: int
@@ -207,37 +168,6 @@ async def open_stocktake(
         return await find_stocktake(connection, made)
 
 
-async def scan(
-    connection: Connection,
-    stocktake_id: int,
-    codes: Sequence[str],
-    *,
-    component_ids: Sequence[int] = (),
-    kits: Sequence[str] = (),
-    by: Principal,
-) -> list[Scanned]:
-    """Note what is there: codes as scanned, and pieces or kits that somebody pointed at; answers in that order.
-
-    Raises NotFoundError, InvalidError, ConflictError when it is over.
-    """
-    plain = [_code(each) for each in codes]
-    if len(plain) + len(component_ids) + len(kits) > MAX_SCANS:
-        raise InvalidError("codes", f"at most {MAX_SCANS} at once")
-    async with connection.transaction():
-        held = await _open(connection, stocktake_id, "share")
-        meant = await _resolve(connection, held, plain)
-        answers = [await _note(connection, held, code, meant.get(code, []), by=by) for code in plain]
-        for each in await _pointed_at(connection, component_ids, kits):
-            answers.append(await _note(connection, held, each.name, [each], by=by))
-        return answers
-
-
-async def scans_of(connection: Connection, stocktake_id: int, *, after: int = 0, limit: int = 100) -> list[Scan]:
-    """What was scanned, in that order."""
-    values = {"stocktake_id": stocktake_id, "after": after, "limit": limit}
-    return await fetch_all(connection, _SQL["scans"], values, Scan)
-
-
 async def result(
     connection: Connection, stocktake: Stocktake, *, after: str = "", limit: int = 100, finding: str | None = None
 ) -> list[Item]:
@@ -255,7 +185,7 @@ async def close(
     Raises NotFoundError, InvalidError, ForbiddenError, and ConflictError when it is over or an item cannot go so.
     """
     async with connection.transaction():
-        held = await _open(connection, stocktake_id, "lock")
+        held = await hold(connection, stocktake_id, "lock")
         stocktake = await find_stocktake(connection, stocktake_id)
         items = await result(connection, stocktake, limit=MAX_ITEMS + 1)
         if len(items) > MAX_ITEMS:
@@ -274,7 +204,7 @@ async def close(
 async def cancel(connection: Connection, stocktake_id: int, *, by: Principal) -> Stocktake:
     """Give up a stock-take: what was scanned stays, no result is kept. Raises NotFoundError, ConflictError."""
     async with connection.transaction():
-        await _open(connection, stocktake_id, "lock")
+        await hold(connection, stocktake_id, "lock")
         await _end(connection, stocktake_id, "cancelled", counts=None, by=by)
         return await find_stocktake(connection, stocktake_id)
 
@@ -364,9 +294,9 @@ def _standing(stocktake: Stocktake) -> dict[str, Any]:
     }
 
 
-async def _open(connection: Connection, stocktake_id: int, lock: Literal["share", "lock"]) -> _Held:
-    """Hold an open stock-take: scanning together, closing alone."""
-    found = await fetch_one(connection, _SQL[lock], {"id": stocktake_id}, _Held)
+async def hold(connection: Connection, stocktake_id: int, lock: Literal["share", "lock"]) -> Held:
+    """Lock an open stock-take, to scan together or to close alone; raises NotFoundError, ConflictError."""
+    found = await fetch_one(connection, _SQL[lock], {"id": stocktake_id}, Held)
     if found is None:
         raise NotFoundError("stock-take", str(stocktake_id))
     if found.state != "open":
@@ -384,51 +314,3 @@ async def _end(
         "counts": None if counts is None else Jsonb(dict(counts)),
     }
     await connection.execute(_SQL["end"], values)
-
-
-async def _resolve(connection: Connection, held: _Held, codes: Sequence[str]) -> dict[str, list[Candidate]]:
-    if not codes:
-        return {}
-    values = {"codes": list(codes), "location_id": held.location_id}
-    meant: dict[str, list[Candidate]] = {}
-    for each in await fetch_all(connection, _SQL["resolve"], values, Candidate):
-        meant.setdefault(each.code, []).append(each)
-    return meant
-
-
-async def _pointed_at(connection: Connection, component_ids: Sequence[int], kits: Sequence[str]) -> list[Candidate]:
-    if not component_ids and not kits:
-        return []
-    values = {"component_ids": list(component_ids), "kits": list(kits)}
-    found = await fetch_all(connection, _SQL["named"], values, Candidate)
-    missing = {*map(str, component_ids), *kits} - {str(each.component_id or each.name) for each in found}
-    if missing:
-        field = "kits" if missing & set(kits) else "component_ids"
-        raise InvalidError(field, f"there is no {min(missing)}")
-    return found
-
-
-async def _note(
-    connection: Connection, held: _Held, code: str, meant: Sequence[Candidate], *, by: Principal
-) -> Scanned:
-    if len(meant) > 1:
-        return Scanned(code, "ambiguous", tuple(meant))
-    found = meant[0] if meant else None
-    values = {
-        "stocktake_id": held.stocktake_id,
-        "organisation_id": held.organisation_id,
-        "code": code,
-        "kit_id": found and found.kit_id,
-        "component_id": found and found.component_id,
-        "actor": by.actor,
-    }
-    new = await fetch_value(connection, _SQL["scan"], values) is not None
-    return Scanned(code, ("recorded" if new else "repeated") if found else "unknown", tuple(meant))
-
-
-def _code(text: str) -> str:
-    plain = text.strip()
-    if not plain or len(plain) > MAX_CODE:
-        raise InvalidError("codes", f"each must be 1 to {MAX_CODE} characters")
-    checked({"note": plain})
-    return plain

@@ -20,9 +20,9 @@ from fleet.access.passwords import HashingThreads
 from fleet.access.totp import Sealer
 from fleet.api import (
     administration,
-    bulk,
     auditing,
     billing,
+    bulk,
     cases,
     catalogue,
     commands,
@@ -45,6 +45,7 @@ from fleet.api import (
     repairs,
     reservations,
     retention,
+    search,
     statistics,
     steps,
     stock,
@@ -96,6 +97,7 @@ _ROUTERS: tuple[Any, ...] = (
     reservations,
     repairs,
     commands,
+    search,
     auditing,
     retention,
     statistics,

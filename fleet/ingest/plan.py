@@ -37,11 +37,12 @@ class Plan:
     heartbeats: dict[int, Accepted] = field(default_factory=dict)
     reports: list[Accepted] = field(default_factory=list)
     connections: list[Accepted] = field(default_factory=list)
+    replies: list[Accepted] = field(default_factory=list)
     heard: dict[int, datetime] = field(default_factory=dict)
 
     def fold(self, clock_s: float) -> Fold:
         """What the latest state is to take from it."""
-        return Fold(self.heartbeats, self.reports, self.connections, self.heard, clock_s)
+        return Fold(self.heartbeats, self.reports, self.connections, self.heard, clock_s, self.replies)
 
 
 def sort_out(reports: Sequence[Report], marks: Mapping[str, Mark], *, doubt_all: bool = False) -> Plan:
@@ -99,6 +100,9 @@ def _surely_new(report: Report, mark: Mark) -> bool:
 def _advance(plan: Plan, report: Report, mark: Mark) -> None:
     if report.kind is Kind.CONNECTION:
         plan.connections.append(_accepted(report, mark.kit_id))
+        return
+    if report.kind is Kind.REPLY:
+        plan.replies.append(_accepted(report, mark.kit_id))
         return
     if report.kind not in SEQUENCED:
         return

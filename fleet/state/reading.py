@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time as clock
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -155,11 +155,16 @@ async def list_kits(
     """
     query, first = _SPANS[sort]
     position = after or first
+    meant = await _meant(connection, chosen)
+    if meant is None:
+        return KitPage([], None)
+    if query in _WITHIN and not meant["everything"] and not _is_pointed(chosen):
+        query = _WITHIN[query]
     found: list[KitFacts] = []
     deadline = clock.monotonic() + budget_s
     step = limit
     while True:
-        span = await _span(connection, query, chosen, position, step + 1)
+        span = await _span(connection, query, {**meant, **_values(chosen)}, position, step + 1)
         more, span = len(span) > step, span[:step]
         found += await _facts(connection, span, chosen.health)
         if len(found) > limit:
@@ -206,11 +211,6 @@ async def changes(connection: Connection, kit: str, **values: Any) -> list[dict[
     return await _rows(connection, "changes", {"kit_id": kit_id, **values})
 
 
-async def quarantined(connection: Connection, **values: Any) -> list[dict[str, Any]]:
-    """Messages that could not be taken, newest first."""
-    return await _rows(connection, "quarantine", values)
-
-
 async def _rows(connection: Connection, query: str, values: dict[str, Any]) -> list[dict[str, Any]]:
     async with connection.cursor(row_factory=dict_row) as cursor:
         # Not prepared: optional filters are planned for the values at hand.
@@ -218,25 +218,41 @@ async def _rows(connection: Connection, query: str, values: dict[str, Any]) -> l
         return await cursor.fetchall()
 
 
-async def _span(
-    connection: Connection, query: str, chosen: KitFilter, after: KitPosition, limit: int
-) -> list[_Spanned]:
-    values = {
-        "after": after.key,
-        "after_id": after.kit_id,
-        "limit": limit,
+_WITHIN = {"span_by_kit": "span_by_kit_within", "span_by_kit_down": "span_by_kit_down_within"}
+"""The same orders for those who see some organisations only."""
+
+
+def _is_pointed(chosen: KitFilter) -> bool:
+    """Whether few kits pass, whoever they belong to; or those that may be silent are looked for first."""
+    return chosen.kit is not None or chosen.location is not None or chosen.health in NARROWED
+
+
+async def _meant(connection: Connection, chosen: KitFilter) -> dict[str, Any] | None:
+    """What the reader sees, and the numbers of what is named; None when something named is not there."""
+    names = {"organisation": chosen.organisation, "owner": chosen.owner, "location": chosen.location}
+    (meant,) = await _rows(connection, "meant", names)
+    if any(name is not None and meant[f"{what}_id"] is None for what, name in names.items()):
+        return None
+    return meant
+
+
+def _values(chosen: KitFilter) -> dict[str, Any]:
+    return {
         "kit": chosen.kit,
         "q": chosen.q,
         "state": chosen.state,
-        "organisation": chosen.organisation,
-        "owner": chosen.owner,
-        "location": chosen.location,
         "kit_type": chosen.kit_type,
         "health": chosen.health,
         "narrow": chosen.health in NARROWED,
     }
+
+
+async def _span(
+    connection: Connection, query: str, values: Mapping[str, Any], after: KitPosition, limit: int
+) -> list[_Spanned]:
+    position = {"after": after.key, "after_id": after.kit_id, "limit": limit}
     async with connection.cursor(row_factory=class_row(_Spanned)) as cursor:
-        await cursor.execute(_SQL[query], values, prepare=False)
+        await cursor.execute(_SQL[query], {**values, **position}, prepare=False)
         return await cursor.fetchall()
 
 

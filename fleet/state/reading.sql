@@ -1,11 +1,20 @@
+-- name: meant
+-- What the reader sees, and the numbers of what a filter names: known when the list is planned, so that it is planned for
+-- these very values.
+SELECT sees_all() AS everything, seen_organisations() AS organisations,
+       (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s) AS organisation_id,
+       (SELECT organisation_id FROM organisations WHERE slug = %(owner)s) AS owner_id,
+       (SELECT location_id FROM locations WHERE slug = %(location)s) AS location_id;
+
 -- name: span_by_kit
 -- The next kits by id; filters that are null do not count. `sort_key` goes into the cursor. With `narrow` only
 -- kits that may be silent, or were never heard, are candidates: that reads one narrow table instead of all. What
 -- they are is judged by `facts`.
 WITH candidates AS MATERIALIZED (
-    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
-    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
-               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+    SELECT w.kit_id FROM seen_watch w CROSS JOIN listening c
+    WHERE (%(everything)s OR w.organisation_id = ANY (%(organisations)s::integer[]) OR w.owner_id = ANY (%(organisations)s))
+      AND CASE WHEN %(health)s::text = 'unknown' THEN w.heard_clock_s IS NULL
+               ELSE is_silent(w.heard_clock_s, w.watch_from_clock_s, w.watch_allowance_s, w.watch_interval_s,
                               c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
     UNION
     SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
@@ -17,20 +26,19 @@ WHERE k.kit > %(after)s
   AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
   AND (%(state)s::text IS NULL OR k.state = %(state)s)
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
-  AND (%(organisation)s::text IS NULL
-       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(owner)s::text IS NULL
-       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
-  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
-  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
+  AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+  AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+  AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+  AND (NOT %(narrow)s::boolean OR k.kit_id = ANY (ARRAY(SELECT kit_id FROM candidates)))
 ORDER BY k.kit
 LIMIT %(limit)s;
 
 -- name: span_by_kit_down
 WITH candidates AS MATERIALIZED (
-    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
-    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
-               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+    SELECT w.kit_id FROM seen_watch w CROSS JOIN listening c
+    WHERE (%(everything)s OR w.organisation_id = ANY (%(organisations)s::integer[]) OR w.owner_id = ANY (%(organisations)s))
+      AND CASE WHEN %(health)s::text = 'unknown' THEN w.heard_clock_s IS NULL
+               ELSE is_silent(w.heard_clock_s, w.watch_from_clock_s, w.watch_allowance_s, w.watch_interval_s,
                               c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
     UNION
     SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
@@ -42,64 +50,130 @@ WHERE k.kit < %(after)s
   AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
   AND (%(state)s::text IS NULL OR k.state = %(state)s)
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
-  AND (%(organisation)s::text IS NULL
-       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(owner)s::text IS NULL
-       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
-  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
-  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
+  AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+  AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+  AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+  AND (NOT %(narrow)s::boolean OR k.kit_id = ANY (ARRAY(SELECT kit_id FROM candidates)))
 ORDER BY k.kit DESC
+LIMIT %(limit)s;
+
+-- name: span_by_kit_within
+-- Organisation by organisation, as whose it is and as who owns it, each in its index: the policy alone would look at
+-- everybody's. A range instead of an equality, so that the planner does not walk all ids in the hope of meeting one soon.
+SELECT f.kit_id, f.kit AS sort_key
+FROM unnest(%(organisations)s::integer[]) AS seen(organisation_id)
+CROSS JOIN LATERAL (
+    (SELECT k.kit_id, k.kit
+    FROM kits k
+    WHERE (k.organisation_id, k.kit) > (seen.organisation_id, %(after)s) AND k.organisation_id <= seen.organisation_id
+      AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+      AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+      AND (%(state)s::text IS NULL OR k.state = %(state)s)
+      AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+      AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+      AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+    ORDER BY k.organisation_id, k.kit
+    LIMIT %(limit)s)
+    UNION ALL
+    (SELECT k.kit_id, k.kit
+    FROM kits k
+    WHERE (k.owner_id, k.kit) > (seen.organisation_id, %(after)s) AND k.owner_id <= seen.organisation_id
+      AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+      AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+      AND (%(state)s::text IS NULL OR k.state = %(state)s)
+      AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+      AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+      AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+    ORDER BY k.owner_id, k.kit
+    LIMIT %(limit)s)) f
+GROUP BY f.kit_id, f.kit
+ORDER BY f.kit
+LIMIT %(limit)s;
+
+-- name: span_by_kit_down_within
+SELECT f.kit_id, f.kit AS sort_key
+FROM unnest(%(organisations)s::integer[]) AS seen(organisation_id)
+CROSS JOIN LATERAL (
+    (SELECT k.kit_id, k.kit
+    FROM kits k
+    WHERE (k.organisation_id, k.kit) < (seen.organisation_id, %(after)s) AND k.organisation_id >= seen.organisation_id
+      AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+      AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+      AND (%(state)s::text IS NULL OR k.state = %(state)s)
+      AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+      AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+      AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+    ORDER BY k.organisation_id DESC, k.kit DESC
+    LIMIT %(limit)s)
+    UNION ALL
+    (SELECT k.kit_id, k.kit
+    FROM kits k
+    WHERE (k.owner_id, k.kit) < (seen.organisation_id, %(after)s) AND k.owner_id >= seen.organisation_id
+      AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
+      AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
+      AND (%(state)s::text IS NULL OR k.state = %(state)s)
+      AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
+      AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+      AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+    ORDER BY k.owner_id DESC, k.kit DESC
+    LIMIT %(limit)s)) f
+GROUP BY f.kit_id, f.kit
+ORDER BY f.kit DESC
 LIMIT %(limit)s;
 
 -- name: span_by_heard
 -- No index on what every message changes: this reads the whole (narrow) table once per page.
 WITH candidates AS MATERIALIZED (
-    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
-    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
-               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+    SELECT w.kit_id FROM seen_watch w CROSS JOIN listening c
+    WHERE (%(everything)s OR w.organisation_id = ANY (%(organisations)s::integer[]) OR w.owner_id = ANY (%(organisations)s))
+      AND CASE WHEN %(health)s::text = 'unknown' THEN w.heard_clock_s IS NULL
+               ELSE is_silent(w.heard_clock_s, w.watch_from_clock_s, w.watch_allowance_s, w.watch_interval_s,
                               c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
     UNION
     SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
 )
-SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
-FROM kits k JOIN kit_latest l USING (kit_id)
-WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) > (%(after)s::numeric, %(after_id)s)
+SELECT k.kit_id, coalesce(extract(epoch FROM k.last_heard_at), 0)::text AS sort_key
+FROM seen_watch k
+WHERE (coalesce(extract(epoch FROM k.last_heard_at), 0), k.kit_id) > (%(after)s::numeric, %(after_id)s)
+  AND (%(everything)s OR k.organisation_id = ANY (%(organisations)s::integer[]) OR k.owner_id = ANY (%(organisations)s))
   AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
   AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
   AND (%(state)s::text IS NULL OR k.state = %(state)s)
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
-  AND (%(organisation)s::text IS NULL
-       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(owner)s::text IS NULL
-       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
-  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
-  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
-ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id
+  AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+  AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+  AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+  AND (NOT %(narrow)s::boolean OR k.kit_id = ANY (ARRAY(SELECT kit_id FROM candidates)))
+ORDER BY coalesce(extract(epoch FROM k.last_heard_at), 0), k.kit_id
 LIMIT %(limit)s;
 
 -- name: span_by_heard_down
 WITH candidates AS MATERIALIZED (
-    SELECT l.kit_id FROM kit_latest l CROSS JOIN listening c
-    WHERE CASE WHEN %(health)s::text = 'unknown' THEN l.heard_clock_s IS NULL
-               ELSE is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+    SELECT w.kit_id FROM seen_watch w CROSS JOIN listening c
+    WHERE (%(everything)s OR w.organisation_id = ANY (%(organisations)s::integer[]) OR w.owner_id = ANY (%(organisations)s))
+      AND CASE WHEN %(health)s::text = 'unknown' THEN w.heard_clock_s IS NULL
+               ELSE is_silent(w.heard_clock_s, w.watch_from_clock_s, w.watch_allowance_s, w.watch_interval_s,
                               c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) END
     UNION
     SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active'
 )
-SELECT k.kit_id, coalesce(extract(epoch FROM l.last_heard_at), 0)::text AS sort_key
-FROM kits k JOIN kit_latest l USING (kit_id)
-WHERE (coalesce(extract(epoch FROM l.last_heard_at), 0), k.kit_id) < (%(after)s::numeric, %(after_id)s)
+SELECT k.kit_id, coalesce(extract(epoch FROM k.last_heard_at), 0)::text AS sort_key
+FROM seen_watch k
+WHERE (coalesce(extract(epoch FROM k.last_heard_at), 0), k.kit_id) < (%(after)s::numeric, %(after_id)s)
+  AND (%(everything)s OR k.organisation_id = ANY (%(organisations)s::integer[]) OR k.owner_id = ANY (%(organisations)s))
   AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
   AND (%(q)s::text IS NULL OR k.kit >= %(q)s AND k.kit < %(q)s || '~')
   AND (%(state)s::text IS NULL OR k.state = %(state)s)
   AND (%(kit_type)s::text IS NULL OR k.kit_type = %(kit_type)s)
-  AND (%(organisation)s::text IS NULL
-       OR k.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(owner)s::text IS NULL
-       OR k.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
-  AND (%(location)s::text IS NULL OR k.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
-  AND (NOT %(narrow)s::boolean OR k.kit_id IN (SELECT kit_id FROM candidates))
-ORDER BY coalesce(extract(epoch FROM l.last_heard_at), 0) DESC, k.kit_id DESC
+  AND (%(organisation_id)s::integer IS NULL OR k.organisation_id = %(organisation_id)s)
+  AND (%(owner_id)s::integer IS NULL OR k.owner_id = %(owner_id)s)
+  AND (%(location_id)s::integer IS NULL OR k.location_id = %(location_id)s)
+  AND (NOT %(narrow)s::boolean OR k.kit_id = ANY (ARRAY(SELECT kit_id FROM candidates)))
+ORDER BY coalesce(extract(epoch FROM k.last_heard_at), 0) DESC, k.kit_id DESC
 LIMIT %(limit)s;
 
 -- name: facts
@@ -160,13 +234,4 @@ FROM (
 WHERE %(after_at)s::timestamptz IS NULL
    OR (at, source, id) < (%(after_at)s, %(after_source)s::text, %(after_id)s::bigint)
 ORDER BY at DESC, source DESC, id DESC
-LIMIT %(limit)s;
-
--- name: quarantine
-SELECT quarantine_id AS id, received_at, topic, reason, detail, size_bytes, payload
-FROM quarantine
-WHERE quarantine_id < %(before)s
-  AND (%(reason)s::text IS NULL OR reason = %(reason)s)
-  AND (%(topic)s::text IS NULL OR topic = %(topic)s)
-ORDER BY quarantine_id DESC
 LIMIT %(limit)s;

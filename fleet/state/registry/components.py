@@ -9,12 +9,13 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from psycopg.errors import UniqueViolation
+from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fleet.access import organisations
 from fleet.access.principal import Principal
 from fleet.db.queries import load_queries
-from fleet.db.rows import Connection, fetch_all, fetch_one, fetch_value
+from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state.registry import locations
 from fleet.state.registry.checks import check_fits, checked
@@ -145,7 +146,55 @@ async def list_components(
         values["serial"] = values["serial"].strip()
     if values["tail"] is not None:
         values["tail"] = values["tail"].strip().upper()
-    return await fetch_all(connection, _SQL["list"], values, Component)
+    (meant,) = await fetch_dicts(connection, _SQL["meant"], values)
+    if any(values[name] is not None and meant[number] is None for name, number in _NAMED.items()):
+        return []
+    if values["kind"] is None and values["model_id"] is None:
+        meant["models"] = None
+    found = await fetch_dicts(connection, _SQL[_span(values, meant)], {**values, **meant})
+    return await components_numbered(connection, [row["component_id"] for row in found])
+
+
+_NAMED = {
+    "organisation": "organisation_id",
+    "owner": "owner_id",
+    "location": "location_id",
+    "kit": "kit_id",
+    "kind": "models",
+    "model_id": "models",
+}
+"""Filters by name, and which number the name stands for."""
+_POINTED = (
+    "serial",
+    "tail",
+    "asset_tag",
+    "imei",
+    "iccid",
+    "kit",
+    "location",
+    "calibration_due_before",
+    "warranty_before",
+    "lease_before",
+)
+"""Filters with an index of their own, which few pieces pass as a rule, whoever they belong to."""
+
+
+def _span(values: Mapping[str, Any], meant: Mapping[str, Any]) -> str:
+    """The query that finds the pieces of a page without looking at many others."""
+    if any(values[name] is not None for name in _POINTED):
+        return "span"
+    if not meant["everything"]:
+        return "span_within"
+    return "span" if meant["models"] is None else "span_by_model"
+
+
+async def components_numbered(connection: Connection, ids: Sequence[int]) -> list[Component]:
+    """The components with these numbers, in their order."""
+    if not ids:
+        return []
+    async with connection.cursor(row_factory=class_row(Component)) as cursor:
+        await cursor.execute(_SQL["of_span"], {"ids": list(ids)})
+        return await cursor.fetchall()
 
 
 FILTERS = (

@@ -1,4 +1,85 @@
--- name: list
+-- name: meant
+-- What the reader sees, and the numbers of what a filter names: known when the list is planned, so that it is planned for
+-- these very values.
+SELECT sees_all() AS everything, seen_organisations() AS organisations,
+       (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s) AS organisation_id,
+       (SELECT organisation_id FROM organisations WHERE slug = %(owner)s) AS owner_id,
+       (SELECT location_id FROM locations WHERE slug = %(location)s) AS location_id,
+       (SELECT kit_id FROM kits WHERE kit = %(kit)s) AS kit_id,
+       (SELECT array_agg(model_id) FROM models
+        WHERE (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(model_id)s::integer IS NULL OR model_id = %(model_id)s)) AS models;
+
+-- name: span
+-- The next numbers, for filters that few pieces pass and for whoever sees everything. What the policy filters by is said
+-- here once more, because the planner cannot look into a policy.
+SELECT c.component_id
+FROM components c
+WHERE c.component_id > %(after)s
+  AND (%(everything)s OR c.organisation_id = ANY (%(organisations)s::integer[]) OR c.owner_id = ANY (%(organisations)s))
+  AND (%(serial)s::text IS NULL OR c.serial = %(serial)s)
+  AND (%(tail)s::text IS NULL OR c.serial_tail = %(tail)s)
+  AND (%(asset_tag)s::text IS NULL OR c.asset_tag = %(asset_tag)s)
+  AND (%(imei)s::text IS NULL OR c.imei = %(imei)s)
+  AND (%(iccid)s::text IS NULL OR c.iccid = %(iccid)s)
+  AND (%(state)s::text IS NULL OR c.state = %(state)s)
+  AND (%(organisation_id)s::integer IS NULL OR c.organisation_id = %(organisation_id)s)
+  AND (%(owner_id)s::integer IS NULL OR c.owner_id = %(owner_id)s)
+  AND (%(location_id)s::integer IS NULL OR c.location_id = %(location_id)s)
+  AND (%(kit_id)s::integer IS NULL OR c.kit_id = %(kit_id)s)
+  AND (%(calibration_due_before)s::date IS NULL OR c.calibration_due < %(calibration_due_before)s)
+  AND (%(warranty_before)s::date IS NULL OR c.warranty_until < %(warranty_before)s)
+  AND (%(lease_before)s::date IS NULL OR c.lease_until < %(lease_before)s)
+  AND (%(models)s::integer[] IS NULL OR c.model_id = ANY (%(models)s))
+ORDER BY c.component_id
+LIMIT %(limit)s;
+
+-- name: span_by_model
+-- Model by model, each in its index: pieces of a model are often entered together, far from the beginning of the list. A
+-- range instead of an equality, so that the planner does not walk the primary key in the hope of meeting one soon.
+SELECT f.component_id
+FROM unnest(%(models)s::integer[]) AS m(model_id)
+CROSS JOIN LATERAL (
+    SELECT c.component_id
+    FROM components c
+    WHERE (c.model_id, c.component_id) > (m.model_id, %(after)s) AND c.model_id <= m.model_id
+      AND (%(state)s::text IS NULL OR c.state = %(state)s)
+      AND (%(organisation_id)s::integer IS NULL OR c.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR c.owner_id = %(owner_id)s)
+    ORDER BY c.model_id, c.component_id
+    LIMIT %(limit)s) f
+ORDER BY f.component_id
+LIMIT %(limit)s;
+
+-- name: span_within
+-- The same organisation by organisation, as whose it is and as who owns it.
+SELECT f.component_id
+FROM unnest(%(organisations)s::integer[]) AS seen(organisation_id)
+CROSS JOIN LATERAL (
+    (SELECT c.component_id
+    FROM components c
+    WHERE (c.organisation_id, c.component_id) > (seen.organisation_id, %(after)s)
+      AND c.organisation_id <= seen.organisation_id
+      AND (%(state)s::text IS NULL OR c.state = %(state)s)
+      AND (%(organisation_id)s::integer IS NULL OR c.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR c.owner_id = %(owner_id)s)
+      AND (%(models)s::integer[] IS NULL OR c.model_id = ANY (%(models)s))
+    ORDER BY c.organisation_id, c.component_id
+    LIMIT %(limit)s)
+    UNION ALL
+    (SELECT c.component_id
+    FROM components c
+    WHERE (c.owner_id, c.component_id) > (seen.organisation_id, %(after)s) AND c.owner_id <= seen.organisation_id
+      AND (%(state)s::text IS NULL OR c.state = %(state)s)
+      AND (%(organisation_id)s::integer IS NULL OR c.organisation_id = %(organisation_id)s)
+      AND (%(owner_id)s::integer IS NULL OR c.owner_id = %(owner_id)s)
+      AND (%(models)s::integer[] IS NULL OR c.model_id = ANY (%(models)s))
+    ORDER BY c.owner_id, c.component_id
+    LIMIT %(limit)s)) f
+GROUP BY f.component_id
+ORDER BY f.component_id
+LIMIT %(limit)s;
+
+-- name: of_span
 SELECT c.component_id, c.model_id, m.kind, m.manufacturer, m.name AS model, c.serial, c.asset_tag, c.state, c.state_since,
        o.slug AS organisation, w.slug AS owner, c.organisation_id, c.owner_id, l.slug AS location, k.kit,
        kl.slug AS kit_location, s.slug AS supplier, c.order_line_id, c.purchased_on, c.price, c.currency, c.warranty_until,
@@ -14,25 +95,8 @@ LEFT JOIN organisations e ON e.organisation_id = c.lessor_id
 LEFT JOIN locations l ON l.location_id = c.location_id
 LEFT JOIN kits k ON k.kit_id = c.kit_id
 LEFT JOIN locations kl ON kl.location_id = k.location_id
-WHERE c.component_id > %(after)s
-  AND (%(serial)s::text IS NULL OR c.serial = %(serial)s)
-  AND (%(tail)s::text IS NULL OR c.serial_tail = %(tail)s)
-  AND (%(asset_tag)s::text IS NULL OR c.asset_tag = %(asset_tag)s)
-  AND (%(imei)s::text IS NULL OR c.imei = %(imei)s)
-  AND (%(iccid)s::text IS NULL OR c.iccid = %(iccid)s)
-  AND (%(kind)s::text IS NULL OR c.model_id = ANY ((SELECT array_agg(model_id) FROM models WHERE kind = %(kind)s)::integer[]))
-  AND (%(model_id)s::integer IS NULL OR c.model_id = %(model_id)s)
-  AND (%(state)s::text IS NULL OR c.state = %(state)s)
-  AND (%(organisation)s::text IS NULL
-       OR c.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(owner)s::text IS NULL OR c.owner_id = (SELECT organisation_id FROM organisations WHERE slug = %(owner)s))
-  AND (%(location)s::text IS NULL OR c.location_id = (SELECT location_id FROM locations WHERE slug = %(location)s))
-  AND (%(kit)s::text IS NULL OR c.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
-  AND (%(calibration_due_before)s::date IS NULL OR c.calibration_due < %(calibration_due_before)s)
-  AND (%(warranty_before)s::date IS NULL OR c.warranty_until < %(warranty_before)s)
-  AND (%(lease_before)s::date IS NULL OR c.lease_until < %(lease_before)s)
-ORDER BY c.component_id
-LIMIT %(limit)s;
+WHERE c.component_id = ANY (%(ids)s::bigint[])
+ORDER BY c.component_id;
 
 -- name: find
 SELECT c.component_id, c.model_id, m.kind, m.manufacturer, m.name AS model, c.serial, c.asset_tag, c.state, c.state_since,

@@ -1,0 +1,97 @@
+"""Search: one text, and whatever carries it, in one round trip; only by what an index finds under row-level security.
+
+Kits are found by id (also by its beginning, in capitals), by the last four characters, and by words of their label;
+components by serial number, asset tag, IMEI, ICCID, Bluetooth address and the last four characters. A placement
+reference is not searched for here, because what is searched stands in addresses and logs:
+`placements.reference_numbers` does that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from psycopg.rows import class_row
+
+from fleet.db.queries import load_queries
+from fleet.db.rows import Connection, fetch_dicts
+from fleet.protocol.topics import KIT_ID
+from fleet.state.registry import checks
+
+_SQL = load_queries("fleet.state", "search.sql")
+
+MAX_TEXT = 200
+TAIL = 4
+SHORTEST_PREFIX = 3
+"""Fewer characters are the beginning of too much."""
+CANDIDATES = 4_000
+"""Kits with the first of several words that are looked through for the others, at most."""
+_END = chr(0x10FFFF)
+"""Sorts behind every character under COLLATE "C"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Something found: a kit, or a component with the kit it is in; `by` says what fitted.
+
+    `placement` is the number of the placement where it is; otherwise it is at `location`, where known.
+    """
+
+    kind: Literal["kit", "component"]
+    by: str
+    rank: int
+    kit: str | None
+    label: str | None
+    component_id: int | None
+    component_kind: str | None
+    model: str | None
+    serial: str | None
+    asset_tag: str | None
+    state: str
+    organisation: str | None
+    location: str | None
+    placement: int | None
+
+
+async def search(connection: Connection, text: str, limit: int = 20) -> list[Hit]:
+    """What fits `text`, the best first, `limit` at most; exact identities come before beginnings, tails and labels."""
+    text = text.strip()[:MAX_TEXT]
+    if not text or "\x00" in text:
+        return []
+    (seen,) = await fetch_dicts(connection, _SQL["seen"], {"text": text})
+    values = {**wanted(text, seen["words"]), **seen, "limit": limit}
+    values["candidates"] = max(limit, CANDIDATES // max(1, len(seen["organisations"]))) if values["more"] else limit
+    async with connection.cursor(row_factory=class_row(Hit)) as cursor:
+        # Not prepared: planned for the scope and the words at hand.
+        await cursor.execute(_SQL["search"], values, prepare=False)
+        hits = await cursor.fetchall()
+    return sorted(hits, key=lambda hit: hit.rank)[:limit]
+
+
+def wanted(text: str, words: Sequence[str]) -> dict[str, Any]:
+    """What to look for where; None where the text cannot be that."""
+    variants = sorted({text, text.upper(), text.lower()})
+    # What has digits is a number and rare; of the others the longest is.
+    first, *others = sorted(words, key=lambda word: (word.isalpha(), -len(word))) or [None]
+    if first is not None and len(first) < SHORTEST_PREFIX:
+        first = None
+    return {
+        "ids": variants,
+        "prefix": text.upper() if KIT_ID.fullmatch(text) and len(text) >= SHORTEST_PREFIX else None,
+        "tail": text.upper() if len(text) == TAIL else None,
+        "digits": digits if (digits := re.sub(r"[ -]", "", text)).isdecimal() else None,
+        "bluetooth": _bluetooth(text),
+        "word": first,
+        "word_end": None if first is None else first + _END,
+        "more": list(others),
+        "more_end": [word + _END for word in others],
+    }
+
+
+def _bluetooth(text: str) -> str | None:
+    try:
+        return checks.bluetooth_address(text)
+    except ValueError:
+        return None

@@ -14,10 +14,11 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from fleet import __version__
+from simulator.books import BOOKS
 from simulator.errors import LedgerError, ScenarioError, SimulatorError
 from simulator.report import Report, to_json, to_table
 from simulator.run import Options, check_file, endpoint_of, simulate
-from simulator.scenario import SHIPPED, Scenario, kits_csv, load
+from simulator.scenario import SHIPPED, Scenario, load
 
 DONE, FINDING = 0, 1
 _show_traceback = False
@@ -92,10 +93,18 @@ def run(
     _finish(done, as_json=as_json, file=report, quiet=chosen.fleet.endless)
 
 
-@app.command("kits")
-def print_kits(scenario: ScenarioFile, kits: Kits = None) -> None:
-    """Print the scenario's kits as CSV for `fleet kits import`."""
-    print(kits_csv(load(scenario).with_changes(kits=kits)), end="")
+def _prints(kind: str) -> None:
+    """A command that prints one kind of the scenario's books."""
+
+    def printed(scenario: ScenarioFile, kits: Kits = None) -> None:
+        print(BOOKS[kind](load(scenario).with_changes(kits=kits)), end="")
+
+    printed.__doc__ = f"Print the {kind} as CSV for `fleet {kind} import`."
+    app.command(kind)(printed)
+
+
+for _kind in BOOKS:
+    _prints(_kind)
 
 
 @app.command("check")

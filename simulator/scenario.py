@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 import tomllib
 from collections.abc import Iterable
@@ -213,16 +211,3 @@ def _fault_problems(scenario: Scenario) -> Iterable[str]:
         peripheral = getattr(fault, "peripheral", None)
         if peripheral is not None and peripheral not in scenario.peripherals.models:
             yield f"faults[{number}].peripheral: {peripheral} is not in peripherals.models"
-
-
-def kits_csv(scenario: Scenario) -> str:
-    """The books for `fleet kits import`."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(("kit", "label", "state", "organisation", "expected_interval_s", "wanted_components"))
-    fleet = scenario.fleet
-    wanted = ";".join(f"{name}={version}" for name, version in scenario.software.wanted.items())
-    for kit in scenario.kit_ids():
-        row = (kit, f"Simulated {kit}", fleet.state, fleet.organisation, fleet.expected_interval_s, wanted)
-        writer.writerow(row)
-    return out.getvalue()

@@ -14,7 +14,8 @@ from fleet.protocol.topics import DeviceTopic, Topics
 from simulator.errors import ScenarioError
 from simulator.faults import ALL_SORTS
 from simulator.malformed import REASONS, build
-from simulator.scenario import SHIPPED, kits_csv, load, parse
+from simulator.books import kits_csv
+from simulator.scenario import SHIPPED, load, parse
 from simulator.stage import Stage
 
 ONE = "[fleet]\nkits = 3\n"

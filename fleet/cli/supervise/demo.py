@@ -21,6 +21,8 @@ _SIMULATOR = (sys.executable, "-P", "-c", "from simulator.cli import main; main(
 _OPEN_FILES_BESIDE = 200
 _MOST_OPEN_FILES = 65_536
 _STORED = "in_stock"
+_WITH_THEM = ("models", "components", "placements")
+"""In this order. What a demo before this one entered are bad lines to be left out."""
 
 Row: TypeAlias = dict[str, str]
 
@@ -39,15 +41,24 @@ def allow_connections(kits: int) -> None:
 
 
 async def seed(plan: Plan, kits: int, logs: LogFolder) -> None:
-    """Enter the simulated kits into the books.
+    """Enter the simulated kits into the books, with what is in them and whose homes they are in.
 
-    Those of an earlier, larger demo that nobody plays any more go into stock, where silence is no fault.
+    Those of an earlier, larger demo that nobody plays any more go into stock, where silence is no fault. What is in
+    the books already stays.
     """
     path = plan.data_dir / "demo-kits.csv"
-    played = _rows(await printed("demo", _simulator(plan, "kits", SCENARIO, "--kits", str(kits)), logs))
+    played = _rows(await _printed(plan, "kits", kits, logs))
     earlier = _rows(path.read_text(encoding="utf-8")) if path.exists() else []
     write_private(path, _table(with_stored(played, earlier)))
     await run_step("demo", plan.command("kits", "import", str(path), "--update"), logs)
+    for kind in _WITH_THEM:
+        path = plan.data_dir / f"demo-{kind}.csv"
+        write_private(path, await _printed(plan, kind, kits, logs))
+        await run_step("demo", plan.command(kind, "import", str(path), "--skip-bad"), logs)
+
+
+async def _printed(plan: Plan, kind: str, kits: int, logs: LogFolder) -> str:
+    return await printed("demo", _simulator(plan, kind, SCENARIO, "--kits", str(kits)), logs)
 
 
 def with_stored(played: list[Row], earlier: list[Row]) -> list[Row]:

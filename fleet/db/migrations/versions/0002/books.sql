@@ -193,7 +193,7 @@ CREATE INDEX kits_by_placement ON kits (placement_id) WHERE placement_id IS NOT 
 -- The log: every change of state, place, bundle, organisation and description of a kit or a component.
 CREATE TABLE book_events (
     event_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    recorded_at timestamptz NOT NULL DEFAULT now(),
+    recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     occurred_at timestamptz NOT NULL DEFAULT now(),
     what text NOT NULL CHECK (what IN ('opening', 'status', 'location', 'edit', 'swap', 'assign', 'correction')),
     kit_id integer REFERENCES kits,

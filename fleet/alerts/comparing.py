@@ -6,10 +6,11 @@ by the database's own constraints; a second one beside it would change nothing m
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from time import perf_counter
 from typing import Any
 
@@ -39,6 +40,7 @@ HEARING_EVERY_S = 30.0
 WHOLE_EVERY_S = 300.0
 LARGEST_SHARE = 0.1
 """Share of the time that comparing may take; a larger fleet is compared less often."""
+SLICE_S = 1.0
 KITS_AT_ONCE = 20_000
 BATCHES = 5
 ALERTS_AT_ONCE = 2_000
@@ -55,33 +57,40 @@ class Compared:
     more: bool = False
 
 
+Step = Callable[[Connection, datetime], Awaitable[Settled]]
+
+
 class Comparer:
-    """Rounds on one connection; `hearing_due_s` and `whole_due_s` are times of `perf_counter`."""
+    """Rounds on one connection. A look at the whole fleet is cut into steps, of which a round takes a second's worth.
+
+    What changes is compared at once, so that the whole is for what no queue tells of: time, and what was missed.
+    """
 
     def __init__(self, connection: Connection, goes_on: Callable[[], bool] = lambda: True) -> None:
         self._connection, self._goes_on = connection, goes_on
         self._hearing_due_s = self._whole_due_s = 0.0
+        self._steps: deque[Step] = deque()
+        self._worked_s = 0.0
+
+    @property
+    def in_the_midst(self) -> bool:
+        """Whether a look at the whole fleet is not finished yet."""
+        return bool(self._steps)
 
     async def round(self, now: datetime) -> Compared:
         """What changed, then what is due, then the alerts that follow."""
         done = Compared()
         await self._changed(now, done)
-        if perf_counter() >= self._whole_due_s:
-            self._whole_due_s = self._hearing_due_s = await self._timed(self._whole, now, done, WHOLE_EVERY_S)
-        elif perf_counter() >= self._hearing_due_s:
-            self._hearing_due_s = await self._timed(self._hearing, now, done, HEARING_EVERY_S)
+        if perf_counter() >= self._hearing_due_s:
+            took_s = await self._take(store.compare_hearing, now, done)
+            self._hearing_due_s = perf_counter() + max(HEARING_EVERY_S, took_s / LARGEST_SHARE)
+        if not self._steps and perf_counter() >= self._whole_due_s:
+            self._steps.extend(await self._whole())
+        if self._steps:
+            await self._go_on(now, done)
         async with self._connection.transaction():
             await alert(self._connection, now, done)
         return done
-
-    async def _timed(
-        self, step: Callable[[datetime, Compared], Awaitable[None]], now: datetime, done: Compared, every_s: float
-    ) -> float:
-        """Take a step; gives when it is due again."""
-        began_s = perf_counter()
-        await step(now, done)
-        took_s = perf_counter() - began_s
-        return perf_counter() + max(every_s - took_s, took_s * (1 / LARGEST_SHARE - 1))
 
     async def _changed(self, now: datetime, done: Compared) -> None:
         for _ in range(BATCHES):
@@ -92,21 +101,34 @@ class Comparer:
             if not done.more:
                 return
 
-    async def _hearing(self, now: datetime, done: Compared) -> None:
-        async with self._connection.transaction():
-            done.settled.add(await store.compare_hearing(self._connection, now))
-
-    async def _whole(self, now: datetime, done: Compared) -> None:
+    async def _whole(self) -> list[Step]:
+        """Every kit, part by part, and what is looked for in all of them together."""
+        self._worked_s = 0.0
         first, last = await store.bounds(self._connection)
-        while first <= last and self._goes_on():
-            async with self._connection.transaction():
-                part = Part(first, min(first + KITS_AT_ONCE - 1, last))
-                done.settled.add(await store.compare_kits(self._connection, part, now))
-            first += KITS_AT_ONCE
-        for compare in (store.compare_shared, store.compare_dates, store.compare_stock):
-            if self._goes_on():
-                async with self._connection.transaction():
-                    done.settled.add(await compare(self._connection, now))
+        parts = [Part(at, min(at + KITS_AT_ONCE - 1, last)) for at in range(first, last + 1, KITS_AT_ONCE)]
+        steps: list[Step] = [partial(_compare_part, part) for part in parts]
+        return [*steps, store.compare_shared, store.compare_dates, store.compare_stock]
+
+    async def _go_on(self, now: datetime, done: Compared) -> None:
+        """Take steps for about a second."""
+        end_s = perf_counter() + SLICE_S
+        while self._steps and self._goes_on() and perf_counter() < end_s:
+            self._worked_s += await self._take(self._steps[0], now, done)
+            self._steps.popleft()
+        done.more |= self.in_the_midst
+        if not self._steps:
+            self._whole_due_s = perf_counter() + max(WHOLE_EVERY_S, self._worked_s / LARGEST_SHARE)
+
+    async def _take(self, step: Step, now: datetime, done: Compared) -> float:
+        """One step in a transaction of its own; gives how long it took."""
+        began_s = perf_counter()
+        async with self._connection.transaction():
+            done.settled.add(await step(self._connection, now))
+        return perf_counter() - began_s
+
+
+async def _compare_part(part: Part, connection: Connection, now: datetime) -> Settled:
+    return await store.compare_kits(connection, part, now)
 
 
 async def alert(connection: Connection, now: datetime, done: Compared) -> None:

@@ -29,7 +29,13 @@ class Desk(Books):
         """One round, of the whole fleet or of what changed."""
         if whole:
             self.comparer = Comparer(self.connection)
-        return await self.comparer.round(self.now)
+        done = await self.comparer.round(self.now)
+        while self.comparer.in_the_midst:
+            more = await self.comparer.round(self.now)
+            done.settled.add(more.settled)
+            done.applied.add(more.applied)
+            done.held = more.held
+        return done
 
     async def alerts(self) -> list[Any]:
         """Alerts of the rule with the state of their requests."""
@@ -112,6 +118,19 @@ async def test_what_changed_is_compared_at_once(desk: Desk) -> None:
     await desk.round(whole=False)
     assert await desk.standing() == ["other_tablet"]
     assert await desk.do("SELECT count(*) FROM finding_queue") == 0
+
+
+async def test_what_describes_a_piece_or_a_model_changes(desk: Desk) -> None:
+    kit_id = await desk.kit("K")
+    await desk.piece(kit_id, "tablet", "T-1")
+    await desk.piece(kit_id, "scale", "W-1")
+    await desk.software(kit_id, None, imei="490154203237518")
+    await desk.pairing(kit_id, {"serial": "W-1", "firmware": "1.9"})
+    await desk.round()
+    await desk.do("UPDATE components SET imei = '356938035643809' WHERE serial = 'T-1'")
+    await desk.do("UPDATE models SET expected_firmware = '2.0' WHERE kind = 'scale'")
+    await desk.round(whole=False)
+    assert await desk.standing() == ["firmware_differs", "other_tablet"]
 
 
 async def test_very_many_at_once_stand_in_the_list_and_open_no_alerts(desk: Desk) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from hypothesis import given, note
 from hypothesis import strategies as st
@@ -72,7 +73,8 @@ def happening(draw: st.DrawFn, events: list[Event]) -> Event:
     if what == "location":
         return Event(event_id=number, occurred_at=at, what=what, kit_id=1, placement_id=placement)
     moved = last + timedelta(hours=draw(st.integers(-24 * 60, 24)))
-    after = draw(st.sampled_from([{"void": True}, {"occurred_at": moved.isoformat()}, {"placement_id": placement}]))
+    values: list[dict[str, Any]] = [{"void": True}, {"occurred_at": moved.isoformat()}, {"placement_id": placement}]
+    after = draw(st.sampled_from(values))
     corrects = draw(st.integers(1, number - 1))
     return Event(event_id=number, occurred_at=last, what=what, kit_id=1, corrects=corrects, after=after)
 

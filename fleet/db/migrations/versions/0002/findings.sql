@@ -75,13 +75,34 @@ GRANT UPDATE (state, acknowledged_at, acknowledged_by, dismissed_at, dismissed_b
     ON findings TO fleet_api;
 CALL audited_for_people('findings', 'evidence', 'last_seen_at');
 
--- Kits to be compared again: filled by the worker from the queue of the rules, emptied by the task that compares.
+-- Kits to be compared again: filled by the worker from the queue of the rules, and where what describes a piece or a
+-- model changes; emptied by the task that compares.
 CREATE TABLE finding_queue (
     entry_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     kit_id integer NOT NULL
 ) WITH (autovacuum_vacuum_scale_factor = 0.01);
 CALL guard_installation('finding_queue');
 REVOKE ALL ON finding_queue FROM fleet_api;
+
+CREATE FUNCTION queue_for_comparison() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    IF TG_TABLE_NAME = 'components' THEN
+        INSERT INTO finding_queue (kit_id) VALUES (NEW.kit_id);
+    ELSE
+        INSERT INTO finding_queue (kit_id)
+        SELECT DISTINCT c.kit_id FROM components c WHERE c.model_id = NEW.model_id AND c.kit_id IS NOT NULL;
+    END IF;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER queue_for_comparison AFTER UPDATE OF model_id, serial, imei, iccid, firmware ON components FOR EACH ROW
+    WHEN (NEW.kit_id IS NOT NULL AND (NEW.model_id, NEW.serial, NEW.imei, NEW.iccid, NEW.firmware)
+          IS DISTINCT FROM (OLD.model_id, OLD.serial, OLD.imei, OLD.iccid, OLD.firmware))
+    EXECUTE FUNCTION queue_for_comparison();
+CREATE TRIGGER queue_for_comparison AFTER UPDATE OF manufacturer, name, expected_firmware ON models FOR EACH ROW
+    WHEN ((NEW.manufacturer, NEW.name, NEW.expected_firmware)
+          IS DISTINCT FROM (OLD.manufacturer, OLD.name, OLD.expected_firmware))
+    EXECUTE FUNCTION queue_for_comparison();
 
 INSERT INTO rules (rule, severity, line, priority, for_s, keep_firing_for_s, title_en, title_da) VALUES
     ('books_against_reality', 'minor', 'logistics', 'normal', 0, 0,

@@ -48,7 +48,7 @@ def guarded(app: FastAPI) -> Iterator[Guarded]:
         assert isinstance(route, APIRoute), path
         (gate,) = gates(route.dependant)
         assert gate.permission is not None, path
-        for method in sorted(route.methods):
+        for method in sorted(route.methods or ()):
             yield Guarded(method, path, gate.permission)
 
 

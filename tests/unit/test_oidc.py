@@ -121,7 +121,7 @@ def unsigned() -> str:
         "\ud800",
         unsigned(),
         token({"alg": "HS256", "kid": "one"}, OctKey.import_key("the client's secret, which is no signing key")),
-        token({"alg": "HS256", "kid": "one"}, OctKey.import_key(KEYS.keys[0].as_dict(private=False)["n"])),
+        token({"alg": "HS256", "kid": "one"}, OctKey.import_key(str(KEYS.keys[0].as_dict(private=False)["n"]))),
         token({"alg": "RS256", "kid": "one"}, RSAKey.generate_key(2048)),
         token({"alg": "RS256", "kid": "three"}),
         token({"alg": "ES256", "kid": "one"}, CURVE),
@@ -202,7 +202,11 @@ def test_a_provider_that_is_another_or_in_the_clear_is_not_believed(other: dict[
 
 def test_the_client_is_what_the_settings_say() -> None:
     assert oidc.client_of(Settings()) is None
-    given = {"oidc_issuer": ISSUER, "oidc_client_id": "fleet", "http_public_url": "https://fleet.example.dk/"}
+    given: dict[str, Any] = {
+        "oidc_issuer": ISSUER,
+        "oidc_client_id": "fleet",
+        "http_public_url": "https://fleet.example.dk/",
+    }
     client = oidc.client_of(Settings(**given, oidc_client_secret="hidden"))
     assert client is not None
     assert client.redirect_uri == "https://fleet.example.dk/login/provider/return"

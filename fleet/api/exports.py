@@ -46,7 +46,10 @@ class OrganisationsExportQuery(ExportQuery):
 
 
 class Download(StreamingResponse):
-    """A file whose reader must take each piece within a deadline: a stalled one is cut off."""
+    """A file whose reader must take each piece within a deadline: a stalled one is cut off.
+
+    It holds one of the places for exports, which was taken for it, until it is over.
+    """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def in_time(message: Message) -> None:
@@ -57,22 +60,24 @@ class Download(StreamingResponse):
             await super().__call__(scope, receive, in_time)
         except* TimeoutError:
             _LOG.warning("export cut off: its reader takes nothing", deadline_s=SEND_DEADLINE_S)
+        finally:
+            _PLACES.release()
 
 
 async def _export(request: Request, principal: Principal, export: Export, query: ExportQuery) -> Download:
     organisation = getattr(query, "organisation", None)
-    if _PLACES.locked():
-        raise unavailable("other exports are running: try again")
     async with acting(request, principal, principal.scope(export.permission)) as connection:
         # What is refused is refused before the first byte; and that it was read stands there even if the reader leaves.
         await organisations.id_of(connection, organisation)
         await note_export(connection, export, organisation=organisation)
     form = Format(query.format)
-    name = f"{export.kind}.{form}"
+    if _PLACES.locked():
+        raise unavailable("other exports are running: try again")
+    await _PLACES.acquire()
     return Download(
         _pieces(request, principal, export, form, organisation),
         media_type=MEDIA_TYPES[form],
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+        headers={"Content-Disposition": f'attachment; filename="{export.kind}.{form}"'},
     )
 
 
@@ -81,7 +86,6 @@ async def _pieces(
 ) -> AsyncIterator[str]:
     scope = principal.scope(export.permission)
     async with (
-        _PLACES,
         acting(request, principal, scope) as connection,
         aclosing(written(connection, export, form, organisation=organisation)) as pieces,
     ):

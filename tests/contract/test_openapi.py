@@ -179,7 +179,9 @@ def test_posts_take_a_key_and_edits_a_tag(schema: dict[str, Any]) -> None:
 def test_bodies_are_strict(schema: dict[str, Any]) -> None:
     for method, path, operation in operations(schema):
         if "requestBody" in operation:
-            (content,) = operation["requestBody"]["content"].values()
+            ((media, content),) = operation["requestBody"]["content"].items()
+            if media == "text/csv":
+                continue
             body = resolve(schema, content["schema"])
             assert body["additionalProperties"] is False, (method, path)
 
@@ -229,7 +231,8 @@ async def test_answers_are_as_described(database: str) -> None:
         for path, route in routes(running):
             if not isinstance(route, APIRoute) or "GET" not in route.methods or not path.startswith("/api/"):
                 continue
-            if path == "/api/v1/events":
+            # Streams and files are no JSON.
+            if path == "/api/v1/events" or route.response_model is None:
                 continue
             answer = await client.get(path.format(**values))
             assert answer.status_code == 200, (path, answer.text)

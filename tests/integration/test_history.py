@@ -16,7 +16,16 @@ from fleet.state.ledger.assigning import assign_kit
 from fleet.state.lifecycle import ComponentState
 from tests.api import api, caller, make_token, pages, problem, running_app
 from tests.integration.test_corrections import put, step
-from tests.ledger_world import add_catalogue, add_kits, add_pieces, add_placement, ago, books, organisation_id
+from tests.ledger_world import (
+    add_catalogue,
+    add_kits,
+    add_pieces,
+    add_placement,
+    ago,
+    books,
+    differences,
+    organisation_id,
+)
 from tests.support import rows, value
 
 API = "/api/v1"
@@ -203,3 +212,41 @@ async def test_a_correction_that_cannot_be_is_a_problem_that_says_why(database: 
             assert answer.status_code == 201
     async with api(database, Role.SUPPORT) as client:
         problem(await client.post(f"{API}/book-events/{first['id']}/corrections", json=void), 403)
+
+
+async def test_nobody_writes_into_what_was_anothers(database: str) -> None:
+    """A step told afterwards belongs to whoever had the kit then; whoever has it now may not tell it."""
+    await lived(database)
+    async with running_app(database) as app:
+        for organisation, status in (("hjorring", 403), ("nord", 200)):
+            token = await make_token(database, Role.LOGISTICS, organisation=organisation)
+            async with caller(app, token) as client:
+                body = {"location": "van", "occurred_at": ago(10).isoformat()}
+                answer = await client.post(f"{API}/kits/K-1/moves", json=body)
+                assert answer.status_code == status, answer.text
+                found = await client.post(f"{API}/kits/K-1/transitions", json={"to": "retrieved"})
+                assert found.status_code == (200 if organisation == "hjorring" else 409)
+    aalborg = organisation_id(database, "aalborg")
+    assert rows(database, "SELECT organisation_id FROM book_events WHERE what = 'location'") == [(aalborg,)]
+    async with books(database) as connection:
+        assert await differences(connection) == []
+
+
+async def test_nobody_takes_anothers_past_by_correcting_when_it_changed_hands(database: str) -> None:
+    await lived(database)
+    assigned = value(database, "SELECT min(event_id) FROM book_events WHERE what = 'assign'")
+    earlier = {"reason": "x", "occurred_at": ago(15).isoformat()}
+    async with running_app(database) as app:
+        for organisation, status in (("hjorring", 403), ("nord", 201)):
+            token = await make_token(database, Role.LOGISTICS, organisation=organisation)
+            async with caller(app, token) as client:
+                void = {"reason": "x", "void": True}
+                if organisation == "hjorring":
+                    answer = await client.post(f"{API}/book-events/{assigned}/corrections", json=void)
+                    assert answer.status_code == 403, answer.text
+                answer = await client.post(f"{API}/book-events/{assigned}/corrections", json=earlier)
+                assert answer.status_code == status, answer.text
+    began = "SELECT lower(during) FROM custodies WHERE organisation_id = %s"
+    assert value(database, began, organisation_id(database, "hjorring")) == ago(15)
+    async with books(database) as connection:
+        assert await differences(connection) == []

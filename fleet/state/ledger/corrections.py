@@ -17,7 +17,7 @@ from fleet.db.queries import load_queries
 from fleet.db.rows import fetch_all, fetch_one
 from fleet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 from fleet.state.ledger import places
-from fleet.state.ledger.book import Place, value_at
+from fleet.state.ledger.book import ComponentBook, KitBook, Place, value_at
 from fleet.state.ledger.events import VOID, Event, What, corrected, is_void, replacements
 from fleet.state.ledger.log import Books, Log
 from fleet.state.ledger.steps import check_reason, location_place, where
@@ -110,7 +110,9 @@ async def correct(connection: Connection, event_id: int, correction: Correction,
             _check_seen(log, target, kits, pieces)
             values = await _values(connection, log, target, correction, by)
             entries = _entries(log, target, together, correction, values)
-            _check_whose(tried(log, entries), target, correction)
+            books = tried(log, entries)
+            _check_whose(books, target, correction)
+            _check_custodies(log, books, by)
             kind = "component" if target.kit_id is None else "kit"
             return await write(connection, log, entries, Marks(f"{kind}.corrected", {"event": event_id}), by=by)
 
@@ -238,5 +240,21 @@ def _check_whose(books: Books, target: _Row, correction: Correction) -> None:
     if correction.occurred_at is None or target.what not in (What.STATUS, What.LOCATION, What.SWAP):
         return
     book = books.kits[target.kit_id] if target.kit_id is not None else books.components[target.components[0]]
-    if value_at(book.custodies, correction.occurred_at) != target.organisation_id:
+    whose = value_at(book.custodies, correction.occurred_at), value_at(book.owners, correction.occurred_at)
+    if whose != (target.organisation_id, target.owner_id):
         raise ConflictError(f"at {correction.occurred_at:%Y-%m-%d %H:%M} UTC it was another organisation's")
+
+
+def _check_custodies(log: Log, books: Books, by: Principal) -> None:
+    """Whose a thing was is changed by those only who may correct what was theirs: nobody takes another's past so."""
+    pairs: list[tuple[KitBook | ComponentBook, KitBook | ComponentBook]] = [
+        (log.kit(number), kit) for number, kit in books.kits.items() if number in log.kits
+    ]
+    pairs += [(log.component(number), each) for number, each in books.components.items() if number in log.components]
+    for before, after in pairs:
+        owners = {spell.value for spell in (*before.owners, *after.owners)}
+        if owners and all(by.holds(Permission.BOOKS_CORRECT, each) for each in owners):
+            continue
+        for spell in set(before.custodies) ^ set(after.custodies):
+            if not by.holds(Permission.BOOKS_CORRECT, spell.value):
+                raise ForbiddenError("it would change whose it was for another organisation")

@@ -12,7 +12,7 @@ from msgspec.structs import replace as changed
 
 from fleet.access.principal import Principal
 from fleet.errors import ConflictError, InvalidError
-from fleet.state.ledger.book import Illegal, IllegalCode, value_at
+from fleet.state.ledger.book import ComponentBook, Illegal, IllegalCode, KitBook, value_at
 from fleet.state.ledger.events import Event, What
 from fleet.state.ledger.log import PROVISIONAL, Books, Log
 from fleet.state.ledger.projecting import project_component, project_kit
@@ -97,13 +97,15 @@ def _of_its_time(log: Log, entry: Entry) -> Entry:
     event = entry.event
     if not entry.backdated or event.what not in _HAPPENINGS:
         return entry
+    book: KitBook | ComponentBook | None = None
     if event.kit_id is not None:
-        custodies = log.kit(event.kit_id).custodies if event.kit_id in log.kits else ()
-    else:
-        custodies = log.component(event.component_id).custodies if event.component_id in log.components else ()
-    if not custodies:
+        book = log.kit(event.kit_id) if event.kit_id in log.kits else None
+    elif event.component_id is not None:
+        book = log.component(event.component_id) if event.component_id in log.components else None
+    if book is None:
         return entry
-    return replace(entry, event=changed(event, organisation_id=value_at(custodies, event.occurred_at)))
+    organisation_id, owner_id = (value_at(track, event.occurred_at) for track in (book.custodies, book.owners))
+    return replace(entry, event=changed(event, organisation_id=organisation_id, owner_id=owner_id))
 
 
 _HAPPENINGS = frozenset({What.STATUS, What.LOCATION, What.SWAP})

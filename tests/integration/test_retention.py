@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,6 +19,7 @@ from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state import placements
 from fleet.state.placements import NewPlacement
 from fleet.state.registry.editing import Outdated
+from tests.api import api
 from tests.people import add_organisations
 from tests.support import execute, rows, value
 
@@ -319,3 +321,43 @@ async def test_a_reference_of_a_home_with_a_kit_is_not_erased(world: str) -> Non
     async with connection:
         with pytest.raises(ConflictError):
             await placements.erase(connection, number, reason="x")
+
+
+async def test_nothing_keeps_what_was_sent_about_a_reference(world: str) -> None:
+    """Planned, looked up, exported, imported and erased over HTTP, with answers kept for repeats."""
+    reference = "KOL-NORD-8842"
+    async with api(world) as client:
+        plan = {"reference": reference, "organisation": "a-by", "kit": "K-1"}
+        made = await client.post("/api/v1/placements", json=plan, headers={"Idempotency-Key": "k1"})
+        assert made.status_code == 201, made.text
+        number = made.json()["reference_id"]
+        await client.post(
+            "/api/v1/placements/look-up", json={"reference": reference}, headers={"Idempotency-Key": "k2"}
+        )
+        await client.get(f"/api/v1/placement-references/{number}")
+        await client.get("/api/v1/placements")
+        bad = f"kit,reference,organisation,from\nK-none,{reference},a-by,2026-01-01\n".encode()
+        await client.post(
+            "/api/v1/imports/placements",
+            content=bad,
+            headers={"Idempotency-Key": "k3", "Content-Type": "text/csv"},
+        )
+        assert traces(world, reference) == ["placement_references.reference"]
+        erased = await client.post(f"/api/v1/placement-references/{number}/erase", json={"reason": "asked for"})
+        assert erased.status_code < 300, erased.text
+    assert traces(world, reference) == []
+    assert value(world, "SELECT state FROM placements") == "cancelled"
+
+
+async def test_a_reference_that_is_being_placed_again_is_not_erased(world: str) -> None:
+    """Whoever plans holds the reference; the job passes it over and finds it in use the next time."""
+    number = await placed(world, "KOL-78", "ended", 400)
+    execute(world, "UPDATE placement_references SET created_at = now() - interval '3000 days'")
+    connection = await connect(world, role="test")
+    async with connection, connection.transaction():
+        again = await placements.plan(connection, NewPlacement("KOL-78", "a-by"))
+        assert again.reference_id == number
+        done = await asyncio.to_thread(retention.apply, world)
+        assert done["placement_references"] == 0
+    assert retention.apply(world)["placement_references"] == 0
+    assert value(world, "SELECT reference FROM placement_references") == "KOL-78"

@@ -83,6 +83,7 @@ BEGIN
     IF NOT FOUND THEN
         RETURN 0;
     END IF;
+    DELETE FROM audit_anchors WHERE position < anchor.position;
     WITH links AS (DELETE FROM audit_chain WHERE position <= anchor.position RETURNING audit_id)
     DELETE FROM audit WHERE audit_id IN (SELECT audit_id FROM links);
     GET DIAGNOSTICS removed = ROW_COUNT;

@@ -21,7 +21,7 @@ help:
 	@echo "make test      run the whole test suite (ARGS='-k name' for a part)"
 	@echo "make lint      check style, types and the direction of imports"
 	@echo "make format    put the code into its style"
-	@echo "make bench     measure ingest, worker and API on this machine"
+	@echo "make bench     measure ingest, worker, API and books on this machine"
 	@echo "make docs      write the generated reference pages"
 	@echo "make lock      resolve the newest versions and write requirements*.txt"
 	@echo "make clean     remove $(VENV) and caches; data of past runs stays"

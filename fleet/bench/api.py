@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import os
 import random
-import subprocess
-import sys
 from dataclasses import dataclass
-from time import perf_counter
 
 from fleet.access import tokens
 from fleet.access.roles import Role
 from fleet.bench.fleets import add_kits, temporary_database
 from fleet.bench.publisher import kit_name
+from fleet.bench.serving import Client, at_share, serving
 from fleet.db.connect import connect
-from fleet.embedded.ports import free_port
-from fleet.embedded.process import wait_for
-from fleet.errors import UnavailableError
 
 LOOKUPS = 1_000
 WARM_UP = 50
@@ -40,17 +33,8 @@ def measure(kits: int = 1_000_000) -> ApiResult:
     with temporary_database() as (dsn, _):
         add_kits(dsn, kits, reported=True)
         secret = asyncio.run(_token(dsn))
-        port = free_port()
-        names = {name: text for name, text in os.environ.items() if not name.startswith("FLEET_")}
-        settings = {"FLEET_DATABASE_URL": dsn, "FLEET_HTTP_PORT": str(port), "FLEET_LOG_LEVEL": "warning"}
-        process = subprocess.Popen([sys.executable, "-m", "fleet", "api"], env=names | settings)
-        try:
-            if not wait_for(lambda: _answers(port), 20, 0.1):
-                raise UnavailableError("the API did not answer within 20 s")
-            return _ask(port, secret, kits)
-        finally:
-            process.terminate()
-            process.wait(20)
+        with serving(dsn) as port:
+            return _ask(Client(port, secret), kits)
 
 
 async def _token(dsn: str) -> str:
@@ -62,35 +46,11 @@ async def _token(dsn: str) -> str:
     return created.secret
 
 
-def _answers(port: int) -> bool:
-    try:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-
-
-def _ask(port: int, secret: str, kits: int) -> ApiResult:
+def _ask(client: Client, kits: int) -> ApiResult:
     draw = random.Random(1)  # noqa: S311 - the same kits every time
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-    one = [_seconds(connection, f"/api/v1/kits/{kit_name(draw.randrange(kits))}", secret) for _ in range(LOOKUPS)]
-    many = [
-        _seconds(connection, f"/api/v1/kits?limit=50&q={kit_name(draw.randrange(kits))[:7]}", secret)
-        for _ in range(LOOKUPS // 5)
-    ]
-    return ApiResult(kits, *(_at(one[WARM_UP:], share) for share in (0.5, 0.95)), *(_at(many, s) for s in (0.5, 0.95)))
-
-
-def _seconds(connection: http.client.HTTPConnection, path: str, secret: str) -> float:
-    started = perf_counter()
-    connection.request("GET", path, headers={"Authorization": f"Bearer {secret}"})
-    answer = connection.getresponse()
-    answer.read()
-    if answer.status != 200:
-        raise UnavailableError(f"GET {path} answered {answer.status}")
-    return perf_counter() - started
-
-
-def _at(seconds: list[float], share: float) -> float:
-    return round(sorted(seconds)[int(len(seconds) * share)], 5)
+    one = [client.ask(f"/api/v1/kits/{kit_name(draw.randrange(kits))}")[0] for _ in range(LOOKUPS)]
+    many = [client.ask(f"/api/v1/kits?limit=50&q={kit_name(draw.randrange(kits))[:7]}")[0] for _ in range(LOOKUPS // 5)]
+    client.close()
+    return ApiResult(
+        kits, *(at_share(one[WARM_UP:], s) for s in (0.5, 0.95)), *(at_share(many, s) for s in (0.5, 0.95))
+    )

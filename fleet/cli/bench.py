@@ -19,6 +19,7 @@ class Part(StrEnum):
     INGEST = "ingest"
     WORKER = "worker"
     API = "api"
+    BOOKS = "books"
     ALL = "all"
 
 
@@ -27,9 +28,9 @@ def bench(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     seconds: Annotated[float, typer.Option(min=1, max=300, help="Length of each ingest measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Ingest rounds; medians are printed.")] = 3,
-    kits: Annotated[int, typer.Option(min=1_000, max=2_000_000, help="Largest fleet of worker and api.")] = 1_000_000,
+    kits: Annotated[int, typer.Option(min=1_000, max=2_000_000, help="Largest fleet but for ingest.")] = 1_000_000,
 ) -> None:
-    """Measure ingest, worker and API on this machine."""
+    """Measure ingest, worker, API and books on this machine."""
     context.settings("bench")
     figures = _measure(part, seconds, rounds, kits)
     if as_json:
@@ -42,7 +43,7 @@ def bench(
 
 
 def _measure(part: Part, seconds: float, rounds: int, kits: int) -> dict[str, Any]:
-    from fleet.bench import api, ingest, worker  # noqa: PLC0415 - each command imports what it runs
+    from fleet.bench import api, books, ingest, worker  # noqa: PLC0415 - each command imports what it runs
 
     figures: dict[str, Any] = {}
     if part in (Part.INGEST, Part.ALL):
@@ -51,6 +52,8 @@ def _measure(part: Part, seconds: float, rounds: int, kits: int) -> dict[str, An
         figures["worker"] = {str(result.kits): asdict(result) for result in worker.measure((20_000, kits))}
     if part in (Part.API, Part.ALL):
         figures["api"] = asdict(api.measure(kits))
+    if part in (Part.BOOKS, Part.ALL):
+        figures["books"] = asdict(books.measure(kits))
     return figures
 
 

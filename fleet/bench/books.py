@@ -1,0 +1,200 @@
+"""A million kits and as many components: finding, listing and moving them over HTTP, by who asks.
+
+Three ask: who sees everything, one municipality of hundreds, and an operator with agreements over a hundred of them.
+Row-level security is on for all of them, as always.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from fleet.access import tokens
+from fleet.access.roles import Role
+from fleet.bench.fleets import temporary_database
+from fleet.bench.serving import Client, at_share, serving
+from fleet.db.connect import connect
+from fleet.db.queries import load_queries
+
+QUERIES = load_queries("fleet.bench", "books.sql")
+
+MUNICIPALITIES = 300
+AGREEMENTS = 98
+MOVED_EVERY = 50
+"""One kit in so many has its stays and custody in the books, and can be moved."""
+REQUESTS = 200
+WARM_UP = 10
+PAGE = 50
+SCOPES: Mapping[str, str | None] = {"everything": None, "municipality": "kommune-12", "operator": "operator"}
+"""Who asks: the organisation of the token."""
+
+_BEFORE = ("quietly", "regions", "municipalities", "operator", "agreements", "locations", "models", "kit_types")
+_ROWS = (
+    *("chosen", "choose", "kits", "words", "references", "placements", "place", "latest", "reports", "listening"),
+    *("components", "log", "stays", "custodies"),
+)
+
+Draw = Callable[[], tuple[str, Any]]
+"""The next request: its path and, for a POST, its body."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Seconds per request."""
+
+    p50_s: float
+    p95_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BooksResult:
+    """Seconds per request by what was asked and who asked, over one kept connection each."""
+
+    kits: int
+    components: int
+    fill_s: float
+    requests: dict[str, dict[str, Spread]]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a caller has before them."""
+
+    drawn: list[dict[str, str]]
+    waiting: list[str]
+
+
+def measure(kits: int = 1_000_000, requests: int = REQUESTS) -> BooksResult:
+    """Fill a database of its own and ask `fleet api` as each of `SCOPES`."""
+    with temporary_database() as (dsn, _):
+        fill_s = fill(dsn, kits)
+        secrets = {scope: asyncio.run(_token(dsn, scope, slug)) for scope, slug in SCOPES.items()}
+        found: dict[str, dict[str, Spread]] = {}
+        with serving(dsn) as port:
+            for scope, secret in secrets.items():
+                client = Client(port, secret)
+                for kind, draw in _kinds(_sample(dsn, SCOPES[scope], kits), client).items():
+                    found.setdefault(kind, {})[scope] = _spread(client, draw, requests)
+                client.close()
+    return BooksResult(kits, kits, round(fill_s, 1), found)
+
+
+def fill(dsn: str, count: int) -> float:
+    """Enter `count` kits and as many components, set by set; returns the seconds it took."""
+    values = {
+        "count": count,
+        "municipalities": MUNICIPALITIES,
+        "agreements": AGREEMENTS,
+        "every": moved_every(count),
+    }
+    began = perf_counter()
+    with psycopg.connect(dsn) as connection:
+        for name in _BEFORE:
+            connection.execute(QUERIES[name], values)
+        indexes = connection.execute(QUERIES["indexes"]).fetchall()
+        for name, _ in indexes:
+            connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(name)))
+        for name in _ROWS:
+            connection.execute(QUERIES[name], values)
+        for _, definition in indexes:
+            connection.execute(definition)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("VACUUM (ANALYZE)")
+    return perf_counter() - began
+
+
+def moved_every(count: int) -> int:
+    """In a small fleet every kit can be moved."""
+    return MOVED_EVERY if count > 100 * MOVED_EVERY else 1
+
+
+async def _token(dsn: str, scope: str, organisation: str | None) -> str:
+    connection = await connect(dsn, role="bench")
+    try:
+        made = await tokens.create(connection, name=f"bench {scope}", role=Role.ADMIN, organisation=organisation)
+    finally:
+        await connection.close()
+    return made.secret
+
+
+def _sample(dsn: str, organisation: str | None, count: int) -> Sample:
+    values = {"organisation": organisation, "every": moved_every(count)}
+    with psycopg.connect(dsn, row_factory=dict_row) as connection:
+        drawn = connection.execute(QUERIES["drawn"], values).fetchall()
+        waiting = connection.execute(QUERIES["waiting"], values).fetchall()
+    return Sample(drawn, [row["kit"] for row in waiting])
+
+
+def _kinds(sample: Sample, client: Client) -> dict[str, Draw]:
+    """What is asked, each with a way to draw the next request."""
+    chance = random.Random(1)  # noqa: S311 - the same requests every time
+
+    def one(name: str) -> str:
+        return chance.choice(sample.drawn)[name]
+
+    def search(text: Callable[[], str]) -> tuple[str, Any]:
+        return f"/api/v1/search?q={quote(text())}", None
+
+    def get(path: str) -> tuple[str, Any]:
+        return path, None
+
+    moved = iter(sample.waiting)
+    kinds: dict[str, Draw] = {
+        "search_kit": partial(search, lambda: one("kit")),
+        "search_kit_prefix": partial(search, lambda: one("kit")[:6]),
+        "search_label": partial(search, lambda: one("label").split()[2]),
+        "search_label_prefix": partial(search, lambda: one("label")[:4]),
+        "search_label_words": partial(search, lambda: " ".join(one("label").split()[:2])),
+        "search_serial": partial(search, lambda: one("serial")),
+        "search_tail": partial(search, lambda: one("serial")[-4:]),
+        "search_reference": lambda: ("/api/v1/placements/look-up", {"reference": one("reference")}),
+        "kit": lambda: get(f"/api/v1/kits/{one('kit')}"),
+        "step": lambda: (f"/api/v1/kits/{next(moved)}/transitions", {"to": "preparing"}),
+    }
+    lists = {
+        "list_kits": "/api/v1/kits",
+        "filter_kits_state": "/api/v1/kits?state=installed",
+        "filter_kits_rare_state": "/api/v1/kits?state=lost",
+        "filter_kits_type": "/api/v1/kits?kit_type=copd",
+        "filter_kits_rare_type": "/api/v1/kits?kit_type=rare",
+        "list_components": "/api/v1/components",
+        "filter_components_kind": "/api/v1/components?kind=scale",
+        "filter_components_rare_kind": "/api/v1/components?kind=thermometer",
+        "filter_components_rare_state": "/api/v1/components?state=at_supplier",
+        "filter_components_due": "/api/v1/components?calibration_due_before=2026-06-10",
+    }
+    return kinds | {kind: partial(next, _pages(client, path)) for kind, path in lists.items()}
+
+
+def _pages(client: Client, path: str) -> Iterator[tuple[str, Any]]:
+    """Page after page by its cursor, and from the beginning again after the last."""
+    joint = "&" if "?" in path else "?"
+    first = f"{path}{joint}limit={PAGE}"
+    at = first
+    while True:
+        yield at, None
+        _, answer = client.ask(at)
+        at = first if answer["next"] is None else f"{first}&cursor={answer['next']}"
+
+
+def _spread(client: Client, draw: Draw, requests: int) -> Spread:
+    took = []
+    warm_up = min(WARM_UP, requests)
+    for _ in range(warm_up + requests):
+        try:
+            path, body = draw()
+        except StopIteration:  # every kit that waited was moved
+            break
+        took.append(client.ask(path, body)[0])
+    measured = took[min(warm_up, len(took) // 2) :]
+    return Spread(at_share(measured, 0.5), at_share(measured, 0.95)) if measured else Spread(0.0, 0.0)

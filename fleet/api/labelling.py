@@ -22,6 +22,8 @@ from fleet.state.labels import Label
 PADDING_MM = 2.0
 QUIET_MODULES = 4
 """White around a code that scanners need (ISO/IEC 18004)."""
+TEXT_HEIGHT_MM = 18.0
+"""Of all lines of a label, which stand in its middle: printers leave the edges of a sheet white."""
 MM_PER_INCH, POINTS_PER_INCH = 25.4, 72
 _WIDTH_OF_HEIGHT = 0.56
 """Width of an average character of Helvetica, by its size."""
@@ -128,7 +130,7 @@ def _code(text: str, x: float, y: float, side: float) -> Iterator[Bar]:
 
 def _texts(label: Label, x: float, y: float, sheet: Sheet) -> Iterator[Text]:
     room = sheet.label_width - (sheet.label_height - PADDING_MM) - PADDING_MM
-    base = y + PADDING_MM + 6
+    base = y + (sheet.label_height - TEXT_HEIGHT_MM) / 2 + 4.2
     for text, size, bold, leap in (
         (label.title, 4.2, True, 5.2),
         (label.line, 2.9, False, 4.2),

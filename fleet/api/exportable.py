@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fleet.access.roles import Permission
+from fleet.db.queries import load_queries
 from fleet.state.exchange import exports
 from fleet.state.exchange.exports import Export
 
-_ALL: tuple[Export, ...] = (*exports.EXPORTS,)
+_SQL = load_queries("fleet.api", "exportable.sql")
+
+_ALL: tuple[Export, ...] = (
+    *exports.EXPORTS,
+    Export("orders", Permission.ORDERS_READ, _SQL["orders"]),
+    Export("repairs", Permission.STOCK_READ, _SQL["repairs"]),
+    Export("findings", Permission.FINDINGS_READ, _SQL["findings"]),
+    Export("billable-events", Permission.BILLING_READ, _SQL["billable_events"]),
+    Export("alerts", Permission.ALERTS_READ, _SQL["alerts"]),
+    Export("service-requests", Permission.REQUESTS_READ, _SQL["service_requests"]),
+)
 
 EXPORTS: Mapping[str, Export] = {each.kind: each for each in _ALL}

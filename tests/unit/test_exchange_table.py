@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,6 +176,13 @@ def test_models() -> None:
     good, bad = read(b"manufacturer,name,kind,active\nM,T,tablet,nej\nM,U,Tablet,\n", models.TABLE)
     assert good[0].active is False
     assert "kind" in bad[0].reason
+
+
+def test_the_guide_names_every_column() -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "files.md").read_text()
+    for kind in (models, kits, components, placements):
+        line = next(row for row in guide.splitlines() if row.startswith(f"| {kind.__name__.rpartition('.')[2]} |"))
+        assert set(re.findall(r"`([a-z_]+)`", line)) == set(kind.TABLE.columns)
 
 
 @given(st.text(alphabet="=+-@'x1 ", max_size=6))

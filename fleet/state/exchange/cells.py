@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -45,6 +46,7 @@ def line(text: str) -> str:
     return text
 
 
+@lru_cache(maxsize=10_000)  # a file names few, many times
 def named(text: str) -> str:
     """The slug or name of an organisation or location."""
     if slug_of(line(text)) is None:

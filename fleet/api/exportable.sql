@@ -1,0 +1,64 @@
+-- name: orders
+SELECT d.order_id, d.reference, o.slug AS organisation, s.slug AS supplier, d.supplier_reference, d.ordered_on, d.state,
+       d.ended_at, d.cancelled_reason, n.order_line_id, m.manufacturer, m.name AS model, n.quantity, n.received, n.price,
+       d.currency, n.warranty_months, n.expected_on, l.slug AS location, n.cancelled_at, d.note
+FROM orders d
+JOIN order_lines n USING (order_id)
+JOIN models m USING (model_id)
+JOIN organisations s ON s.organisation_id = d.supplier_id
+LEFT JOIN organisations o ON o.organisation_id = d.organisation_id
+LEFT JOIN locations l ON l.location_id = n.location_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY d.order_id, n.order_line_id;
+
+-- name: repairs
+SELECT r.repair_id, r.component_id, m.manufacturer, m.name AS model, r.serial, o.slug AS organisation, w.slug AS owner, r.kind,
+       r.fault, p.slug AS workshop, r.workshop_reference, r.warranty_claim, r.expected_on, r.cost, r.currency, r.opened_at,
+       r.closed_at, r.outcome, r.note
+FROM repairs r
+JOIN models m USING (model_id)
+LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+LEFT JOIN organisations w ON w.organisation_id = r.owner_id
+LEFT JOIN organisations p ON p.organisation_id = r.workshop_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY r.repair_id;
+
+-- name: findings
+SELECT f.finding_id, f.kind, k.kit, c.serial, m.manufacturer, m.name AS model, l.slug AS location, o.slug AS organisation,
+       f.severity, f.state, f.opened_at, f.last_seen_at, f.cleared_at, f.evidence, f.acknowledged_at, f.dismissed_at,
+       f.dismissed_reason, f.dismissed_until
+FROM findings f
+LEFT JOIN kits k ON k.kit_id = f.kit_id
+LEFT JOIN components c ON c.component_id = f.component_id
+LEFT JOIN models m ON m.model_id = coalesce(f.model_id, c.model_id)
+LEFT JOIN locations l ON l.location_id = f.location_id
+LEFT JOIN organisations o ON o.organisation_id = f.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY f.finding_id;
+
+-- name: billable_events
+SELECT b.entry_id, b.recorded_at, b.kind, o.slug AS organisation, b.programme, k.kit, b.placement_id, b.quantity,
+       b.occurred_at, b.day, b.until_day, b.source_event_id, b.counter_of
+FROM billable_events b
+JOIN organisations o USING (organisation_id)
+LEFT JOIN kits k ON k.kit_id = b.kit_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY b.entry_id;
+
+-- name: alerts
+SELECT a.alert_id, a.rule, k.kit, o.slug AS organisation, a.severity, a.state, a.acknowledged, a.opened_at, a.cleared_at,
+       a.resolution, a.suppressed_by, a.evidence
+FROM alerts a
+LEFT JOIN kits k ON k.kit_id = a.kit_id
+LEFT JOIN organisations o ON o.organisation_id = a.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY a.alert_id;
+
+-- name: service_requests
+SELECT r.number, k.kit, r.incident_id, o.slug AS organisation, r.cause, r.line, r.priority, r.state, r.opened_at, r.due_at,
+       r.resolved_at, r.resolution
+FROM service_requests r
+LEFT JOIN kits k ON k.kit_id = r.kit_id
+LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY r.request_id;

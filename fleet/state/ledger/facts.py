@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from psycopg.rows import dict_row
+
 from fleet.db.queries import load_queries
-from fleet.db.rows import fetch_dicts
 from fleet.state.ledger.book import ComponentBook, KitBook, Spell, value_at
 from fleet.state.ledger.guards import ComponentFacts, Heard, KitFacts, Peripheral, Piece
 from fleet.state.ledger.log import ComponentRow, Log
@@ -37,7 +38,9 @@ async def kit_facts(
     connection: Connection, log: Log, kit_id: int, book: KitBook, at: datetime, *, with_components: bool = False
 ) -> KitFacts:
     """The facts for a step of a kit at `at`; what its tablet told is the newest there is."""
-    (row,) = await fetch_dicts(connection, _SQL["kit_facts"], {"kit_id": kit_id})
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["kit_facts"], {"kit_id": kit_id})
+        (row,) = await cursor.fetchall()
     since = _state_since(book, at)
     reported = _heard(row, "software")
     # A tablet that was with somebody else tells its software anew when it is prepared.

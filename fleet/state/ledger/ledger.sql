@@ -66,13 +66,25 @@ SET state = %(state)s, state_since = %(since)s, location_id = %(location_id)s, k
     organisation_id = %(organisation_id)s, owner_id = %(owner_id)s, revision = revision + 1, updated_at = now()
 WHERE component_id = %(component_id)s;
 
--- name: kit_stays
-SELECT stay_id AS row_id, location_id, placement_id, lower(during) AS start, upper(during) AS "end"
-FROM stays WHERE kit_id = %(kit_id)s ORDER BY during;
+-- name: kit_spells
+-- What is stored of a kit over time, in one question.
+SELECT 'stay' AS what, stay_id AS row_id, location_id, placement_id, NULL::bigint AS value, lower(during) AS start,
+       upper(during) AS "end"
+FROM stays WHERE kit_id = %(kit_id)s
+UNION ALL
+SELECT 'custody', custody_id, NULL, NULL, organisation_id, lower(during), upper(during)
+FROM custodies WHERE kit_id = %(kit_id)s
+UNION ALL
+SELECT 'placement', placement_id, NULL, NULL, placement_id, lower(during), upper(during)
+FROM placements WHERE kit_id = %(kit_id)s AND during IS NOT NULL;
 
--- name: component_stays
-SELECT stay_id AS row_id, location_id, placement_id, lower(during) AS start, upper(during) AS "end"
-FROM stays WHERE component_id = %(component_id)s ORDER BY during;
+-- name: component_spells
+SELECT 'stay' AS what, stay_id AS row_id, location_id, placement_id, NULL::bigint AS value, lower(during) AS start,
+       upper(during) AS "end"
+FROM stays WHERE component_id = %(component_id)s
+UNION ALL
+SELECT 'membership', membership_id, NULL, NULL, kit_id, lower(during), upper(during)
+FROM kit_components WHERE component_id = %(component_id)s;
 
 -- name: remove_stay
 DELETE FROM stays WHERE stay_id = ANY(%(row_ids)s);
@@ -84,10 +96,6 @@ UPDATE stays SET during = tstzrange(%(start)s, %(end)s) WHERE stay_id = %(row_id
 INSERT INTO stays (kit_id, component_id, location_id, placement_id, during)
 VALUES (%(kit_id)s, %(component_id)s, %(location_id)s, %(placement_id)s, tstzrange(%(start)s, %(end)s));
 
--- name: custodies
-SELECT custody_id AS row_id, organisation_id AS value, lower(during) AS start, upper(during) AS "end"
-FROM custodies WHERE kit_id = %(kit_id)s ORDER BY during;
-
 -- name: remove_custody
 DELETE FROM custodies WHERE custody_id = ANY(%(row_ids)s);
 
@@ -98,10 +106,6 @@ UPDATE custodies SET during = tstzrange(%(start)s, %(end)s) WHERE custody_id = %
 INSERT INTO custodies (kit_id, organisation_id, during)
 VALUES (%(kit_id)s, %(value)s, tstzrange(%(start)s, %(end)s));
 
--- name: memberships
-SELECT membership_id AS row_id, kit_id AS value, lower(during) AS start, upper(during) AS "end"
-FROM kit_components WHERE component_id = %(component_id)s ORDER BY during;
-
 -- name: remove_membership
 DELETE FROM kit_components WHERE membership_id = ANY(%(row_ids)s);
 
@@ -111,10 +115,6 @@ UPDATE kit_components SET during = tstzrange(%(start)s, %(end)s) WHERE membershi
 -- name: add_membership
 INSERT INTO kit_components (component_id, kit_id, during)
 VALUES (%(component_id)s, %(value)s, tstzrange(%(start)s, %(end)s));
-
--- name: placements
-SELECT placement_id AS row_id, placement_id AS value, lower(during) AS start, upper(during) AS "end"
-FROM placements WHERE kit_id = %(kit_id)s AND during IS NOT NULL ORDER BY during;
 
 -- name: place_kit
 -- A placement is active from when its kit is installed there, and ended when the kit is in use no more. What another

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -27,9 +28,10 @@ async def project_kit(connection: Connection, row: KitRow, book: KitBook, *, rea
     about = {"kit_id": row.kit_id}
     place = book.place or Place()
     with _told(f"kit {row.kit}"):
-        await _project_placements(connection, about, book, reason)
-        await _write(connection, "stay", await _stays(connection, "kit_stays", about), book.stays, _stay_of_kit(row))
-        await _write(connection, "custody", await _spells(connection, "custodies", about), book.custodies, about)
+        stored = await _stored(connection, "kit_spells", about)
+        await _project_placements(connection, stored["placement"], about, book, reason)
+        await _write(connection, "stay", stored["stay"], book.stays, {"component_id": None, **about})
+        await _write(connection, "custody", stored["custody"], book.custodies, about)
         values = {
             "state": book.state.value,
             "since": book.since,
@@ -48,10 +50,9 @@ async def project_component(connection: Connection, row: ComponentRow, book: Com
     about = {"component_id": row.component_id}
     place = book.place or Place()
     with _told(f"component {row.serial}"):
-        stays = await _stays(connection, "component_stays", about)
-        await _write(connection, "stay", stays, book.stays, {"kit_id": None, **about})
-        held = await _spells(connection, "memberships", about)
-        await _write(connection, "membership", held, book.memberships, about)
+        stored = await _stored(connection, "component_spells", about)
+        await _write(connection, "stay", stored["stay"], book.stays, {"kit_id": None, **about})
+        await _write(connection, "membership", stored["membership"], book.memberships, about)
         values = {
             "state": book.state.value,
             "since": book.since,
@@ -63,8 +64,10 @@ async def project_component(connection: Connection, row: ComponentRow, book: Com
         await connection.execute(SQL["update_component"], {**about, **values})
 
 
-async def _project_placements(connection: Connection, about: Row, book: KitBook, reason: str | None) -> None:
-    found = difference(await _spells(connection, "placements", about), book.placements)
+async def _project_placements(
+    connection: Connection, stored: Sequence[Stored[int]], about: Row, book: KitBook, reason: str | None
+) -> None:
+    found = difference(stored, book.placements)
     if found.removed:
         moved = [spell.value for spell in found.added]
         await connection.execute(SQL["displace_kit"], {"row_ids": list(found.removed), "moved": moved})
@@ -94,22 +97,15 @@ def _value(value: Any) -> dict[str, Any]:
     return {"value": value}
 
 
-def _stay_of_kit(row: KitRow) -> dict[str, Any]:
-    return {"kit_id": row.kit_id, "component_id": None}
-
-
-async def _stays(connection: Connection, query: str, about: Row) -> list[Stored[Place]]:
-    return await _read(connection, query, about, lambda row: Place(row["location_id"], row["placement_id"]))
-
-
-async def _spells(connection: Connection, query: str, about: Row) -> list[Stored[int]]:
-    return await _read(connection, query, about, lambda row: int(row["value"]))
-
-
-async def _read(connection: Connection, query: str, about: Row, value: Callable[[Row], T]) -> list[Stored[T]]:
+async def _stored(connection: Connection, query: str, about: Row) -> dict[str, list[Stored[Any]]]:
+    """What is stored of a subject over time, by what it is."""
+    found: dict[str, list[Stored[Any]]] = defaultdict(list)
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(SQL[query], about)
-        return [Stored(row["row_id"], Spell(value(row), row["start"], row["end"])) for row in await cursor.fetchall()]
+        for row in await cursor.fetchall():
+            value = Place(row["location_id"], row["placement_id"]) if row["what"] == "stay" else row["value"]
+            found[row["what"]].append(Stored(row["row_id"], Spell(value, row["start"], row["end"])))
+    return found
 
 
 _CONSTRAINTS = {

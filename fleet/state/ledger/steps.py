@@ -14,7 +14,7 @@ from fleet.state.ledger import places
 from fleet.state.ledger.book import ComponentBook, KitBook, Place, value_at
 from fleet.state.ledger.events import Event, What
 from fleet.state.ledger.facts import kit_facts, piece_facts
-from fleet.state.ledger.guards import Facts, Unmet, unmet
+from fleet.state.ledger.guards import Facts, KitFacts, Unmet, unmet
 from fleet.state.ledger.log import ComponentRow, KitRow, Log
 from fleet.state.ledger.store import Connection, Entry, kit_id_of, opened
 from fleet.state.ledger.writing import Marks, Moment, moment, write
@@ -99,7 +99,9 @@ async def take_kit_step(
         found = allowed_step(KITS, source, step.to, by, row)
         if isinstance(found, NotAllowed):
             return found
-        facts = await kit_facts(connection, log, kit_id, book, when.at, with_components=step.with_components)
+        facts = KitFacts(when.at)
+        if found.guards:
+            facts = await kit_facts(connection, log, kit_id, book, when.at, with_components=step.with_components)
         blocked, override = judged(found, facts, step, by, row)
         if blocked is not None:
             return blocked

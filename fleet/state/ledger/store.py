@@ -73,6 +73,8 @@ async def opened(
 
 async def append(connection: Connection, entries: Sequence[Entry], *, actor: str) -> list[int]:
     """Write events to the log; gives their numbers, in order."""
+    if len(entries) == 1:
+        return await scalars(connection, "append", _values(entries[0], actor))
     numbers: list[int] = []
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.executemany(SQL["append"], [_values(entry, actor) for entry in entries], returning=True)

@@ -100,6 +100,14 @@ class AssignmentBody(Body):
     reason: Line | None = None
 
 
+class Assignment(Answer):
+    """Whose a component is now; the caller may no longer see it."""
+
+    id: int
+    organisation: str | None
+    owner: str | None
+
+
 class Missing(Answer):
     """One thing that stands in the way; the members of `facts` depend on `code`."""
 
@@ -219,19 +227,28 @@ async def locate_component(
     return await idempotency.once(request, call, key, work, headers=_tagged)
 
 
-@router.post("/components/{id}/assignments", tags=["components"], status_code=204, responses=documented(404, 409))
-async def assign_component(call: WriteComponents, id: NumberPath, body: AssignmentBody) -> None:
+@router.post(
+    "/components/{id}/assignments", tags=["components"], response_model=Assignment, responses=documented(404, 409)
+)
+async def assign_component(
+    call: WriteComponents, request: Request, id: NumberPath, body: AssignmentBody, key: idempotency.Key = None
+) -> Response:
     """Give a component to another organisation; it takes its future along and leaves its past. Twice is once."""
-    found = await find_component(call.connection, id)
-    owner = body.owner if "owner" in body.model_fields_set else found.owner
-    await assigning.assign_component(
-        call.connection,
-        id,
-        organisation_id=await organisations.id_of(call.connection, body.organisation),
-        owner_id=await organisations.id_of(call.connection, owner, field="owner"),
-        by=call.principal,
-        reason=body.reason,
-    )
+
+    async def work() -> Assignment:
+        found = await find_component(call.connection, id)
+        owner = body.owner if "owner" in body.model_fields_set else found.owner
+        await assigning.assign_component(
+            call.connection,
+            id,
+            organisation_id=await organisations.id_of(call.connection, body.organisation),
+            owner_id=await organisations.id_of(call.connection, owner, field="owner"),
+            by=call.principal,
+            reason=body.reason,
+        )
+        return Assignment(id=id, organisation=body.organisation, owner=owner)
+
+    return await idempotency.once(request, call, key, work)
 
 
 def taken(what: str, outcome: Taken | Blocked | NotAllowed) -> Taken:

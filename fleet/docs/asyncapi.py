@@ -38,7 +38,7 @@ DOWNLINK: dict[str, dict[str, Any]] = {
     },
     "Command": {
         "title": "Command",
-        "description": "One command; MQTT message expiry is set as `expires_at` says. The same id again is the same command.",
+        "description": "One command; its message expires as `expires_at` says. The same id again is the same command.",
         "type": "object",
         "required": ["name", "expires_at"],
         "properties": {

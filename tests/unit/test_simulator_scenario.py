@@ -11,10 +11,10 @@ import pytest
 
 from fleet.protocol.messages import Rejection, decode
 from fleet.protocol.topics import DeviceTopic, Topics
+from simulator.books import kits_csv
 from simulator.errors import ScenarioError
 from simulator.faults import ALL_SORTS
 from simulator.malformed import REASONS, build
-from simulator.books import kits_csv
 from simulator.scenario import SHIPPED, load, parse
 from simulator.stage import Stage
 

@@ -74,9 +74,9 @@ def wanted(text: str, words: Sequence[str]) -> dict[str, Any]:
     """What to look for where; None where the text cannot be that."""
     variants = sorted({text, text.upper(), text.lower()})
     # What has digits is a number and rare; of the others the longest is.
-    first, *others = sorted(words, key=lambda word: (word.isalpha(), -len(word))) or [None]
-    if first is not None and len(first) < SHORTEST_PREFIX:
-        first = None
+    ordered = sorted(words, key=lambda word: (word.isalpha(), -len(word)))
+    first = ordered[0] if ordered and len(ordered[0]) >= SHORTEST_PREFIX else None
+    others = ordered[1:]
     return {
         "ids": variants,
         "prefix": text.upper() if KIT_ID.fullmatch(text) and len(text) >= SHORTEST_PREFIX else None,
@@ -85,7 +85,7 @@ def wanted(text: str, words: Sequence[str]) -> dict[str, Any]:
         "bluetooth": _bluetooth(text),
         "word": first,
         "word_end": None if first is None else first + _END,
-        "more": list(others),
+        "more": others,
         "more_end": [word + _END for word in others],
     }
 

@@ -58,7 +58,7 @@ async def found(client: httpx.AsyncClient, text: str) -> list[tuple[str, Any]]:
     return [(hit["by"], hit["serial"] or hit["kit"]) for hit in answer.json()["items"]]
 
 
-EVERYTHING = (
+EVERYTHING: tuple[tuple[str, list[tuple[str, str]]], ...] = (
     ("K-004711", [("kit", "K-004711")]),
     ("k-0047", [("kit", "K-004711"), ("kit", "K-004712")]),
     ("4711", [("tail", "K-004711"), ("tail", "K-114711"), ("tail", "SN-77004711")]),

@@ -104,8 +104,9 @@ async def test_a_record_can_always_be_closed(database: str) -> None:
         there = await opened(world, second)
         await move(world, second, "in_stock")
         before = len(events_of(database, second))
-        await closed(world, there, "repaired")
-        assert len(events_of(database, second)) == before
+        await closed(world, there, "repaired", location="shelf-a")
+        assert len(events_of(database, second)) == before + 1
+        assert (await piece(world, second))["location"] == "shelf-a"
         mistake = await opened(world, third)
         elsewhere = {"outcome": "repaired", "location": "depot-b"}
         problem(await world.a.post(f"{PATH}/{mistake['id']}/close", json=elsewhere), 422, "location")

@@ -16,6 +16,7 @@ from fleet.access.principal import Principal
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.state.ledger.moves import move_component
 from fleet.state.ledger.steps import ComponentStep, take_component_step
 from fleet.state.lifecycle import ComponentState
 from fleet.state.logistics.common import location_of, moment_of, taken
@@ -322,12 +323,16 @@ async def to_calibrate(
 
 
 async def _take(connection: Connection, piece: Component, step: ComponentStep, *, by: Principal) -> None:
+    """The step, or only the move where the piece is by now what the step would make it."""
+    number, place = piece.component_id, None
     if step.location is not None:
         # A place that is not known is a slip of the pen here, and no place to be made.
-        step = replace(step, location=(await location_of(connection, step.location)).slug)
-    if piece.state == step.to:
-        return
-    taken(await take_component_step(connection, piece.component_id, step, by=by), f"component {piece.serial}")
+        place = (await location_of(connection, step.location)).slug
+    if piece.state != step.to:
+        outcome = await take_component_step(connection, number, replace(step, location=place), by=by)
+        taken(outcome, f"component {piece.serial}")
+    elif place is not None and place != piece.location:
+        await move_component(connection, number, location=place, occurred_at=step.occurred_at, by=by)
 
 
 async def _piece(connection: Connection, component_id: int) -> Component:

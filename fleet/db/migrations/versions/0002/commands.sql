@@ -3,6 +3,7 @@
 CREATE TABLE commands (
     command_id text COLLATE "C" PRIMARY KEY CHECK (command_id ~ '^[A-Za-z0-9_.:-]{1,64}$'),
     kit_id integer NOT NULL REFERENCES kits,
+    organisation_id integer REFERENCES organisations,
     name text COLLATE "C" NOT NULL CHECK (name IN ('ping', 'diagnostics', 'locate', 'reboot', 'repair_pairing')),
     arguments jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(arguments) = 'object' AND pg_column_size(arguments) <= 8192),
     requested_by text NOT NULL,
@@ -31,7 +32,9 @@ CREATE INDEX commands_open ON commands (next_attempt_at) WHERE state IN ('pendin
 CREATE INDEX commands_by_expiry ON commands (expires_at) WHERE state IN ('pending', 'sent');
 CREATE INDEX commands_by_age ON commands (requested_at);
 
-CALL guard_by_kit('commands');
+-- Of whom the kit was when it was asked for: what is over stays with them.
+CREATE TRIGGER stamp_organisation BEFORE INSERT ON commands FOR EACH ROW EXECUTE FUNCTION stamp_organisation();
+CALL guard_by_organisation('commands');
 REVOKE UPDATE, DELETE ON commands FROM fleet_api;
 -- Ingest writes down what a tablet answers.
 GRANT UPDATE (state, next_attempt_at, replied_at, reply_status, result) ON commands TO fleet_ingest;

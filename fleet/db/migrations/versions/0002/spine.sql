@@ -2,8 +2,10 @@
 
 ALTER TABLE alerts ADD COLUMN organisation_id integer REFERENCES organisations;
 ALTER TABLE service_requests ADD COLUMN organisation_id integer REFERENCES organisations;
+ALTER TABLE incident_members ADD COLUMN organisation_id integer REFERENCES organisations;
 ALTER TABLE events ADD COLUMN organisation_id integer, ADD COLUMN owner_id integer;
 UPDATE alerts a SET organisation_id = k.organisation_id FROM kits k WHERE k.kit_id = a.kit_id;
+UPDATE incident_members m SET organisation_id = k.organisation_id FROM kits k WHERE k.kit_id = m.kit_id;
 UPDATE service_requests r SET organisation_id = k.organisation_id FROM kits k WHERE k.kit_id = r.kit_id;
 UPDATE events e SET organisation_id = k.organisation_id, owner_id = k.owner_id FROM kits k WHERE k.kit = e.kit;
 
@@ -17,6 +19,7 @@ END
 $$;
 CREATE TRIGGER stamp_organisation BEFORE INSERT ON alerts FOR EACH ROW EXECUTE FUNCTION stamp_organisation();
 CREATE TRIGGER stamp_organisation BEFORE INSERT ON service_requests FOR EACH ROW EXECUTE FUNCTION stamp_organisation();
+CREATE TRIGGER stamp_organisation BEFORE INSERT ON incident_members FOR EACH ROW EXECUTE FUNCTION stamp_organisation();
 
 CREATE FUNCTION stamp_event() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN
@@ -32,6 +35,8 @@ BEGIN
     UPDATE alerts SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id AND state = 'active';
     UPDATE service_requests SET organisation_id = NEW.organisation_id
     WHERE kit_id = NEW.kit_id AND state IN ('open', 'in_progress', 'waiting');
+    UPDATE incident_members SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id AND left_at IS NULL;
+    UPDATE commands SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id AND state IN ('pending', 'sent');
     UPDATE components SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id;
     RETURN NULL;
 END
@@ -44,7 +49,7 @@ ALTER FUNCTION evaluate_all_kits() SECURITY DEFINER;
 CALL guard_by_kit('kit_latest');
 CALL guard_by_kit('latest_reports');
 CALL guard_by_kit('pending_alerts');
-CALL guard_by_kit('incident_members');
+CALL guard_by_organisation('incident_members');
 CALL guard_by_organisation('alerts');
 CALL share('rules');
 CALL share('listening');

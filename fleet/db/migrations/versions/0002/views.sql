@@ -37,6 +37,12 @@ SELECT kit_id, kit, organisation_id, owner_id, wanted_components FROM kits
 WHERE (SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[])
    OR owner_id = ANY ((SELECT seen_organisations())::integer[]);
 
+-- Members of incidents are of whom the kit was then.
+CREATE VIEW seen_members AS
+SELECT m.incident_id, m.kit_id, m.left_at, m.organisation_id FROM incident_members m
+WHERE (SELECT sees_all()) OR m.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR EXISTS (SELECT FROM kits k WHERE k.kit_id = m.kit_id AND k.owner_id = ANY ((SELECT seen_organisations())::integer[]));
+
 CREATE VIEW seen_heartbeats AS
 SELECT h.* FROM heartbeats h
 WHERE (SELECT sees_all())
@@ -108,7 +114,7 @@ CREATE VIEW grafana_incidents AS
 SELECT i.incident_id AS id, i.rule, i.state, i.opened_at, i.cleared_at, i.installed_kits,
        count(m.kit_id) AS members, count(m.kit_id) FILTER (WHERE m.left_at IS NULL) AS still_silent
 FROM incidents i
-LEFT JOIN (SELECT m.incident_id, m.kit_id, m.left_at FROM incident_members m JOIN seen_kits USING (kit_id)) m USING (incident_id)
+LEFT JOIN seen_members m USING (incident_id)
 GROUP BY i.incident_id
 HAVING count(m.kit_id) > 0 OR (SELECT sees_all());
 
@@ -117,7 +123,7 @@ SELECT r.number, k.kit, r.incident_id AS incident, r.cause, r.line, r.priority, 
 FROM service_requests r LEFT JOIN kits k USING (kit_id)
 WHERE (SELECT sees_all()) OR r.organisation_id = ANY ((SELECT seen_organisations())::integer[])
    OR k.owner_id = ANY ((SELECT seen_organisations())::integer[])
-   OR r.incident_id IN (SELECT m.incident_id FROM incident_members m JOIN seen_kits USING (kit_id));
+   OR r.incident_id IN (SELECT m.incident_id FROM seen_members m);
 
 -- What could not be taken belongs to no organisation: whose kit it was is what could not be told.
 CREATE VIEW grafana_quarantine AS
@@ -245,7 +251,7 @@ COMMENT ON COLUMN grafana_listening.updated_at IS 'When ingest last wrote it.';
 COMMENT ON COLUMN grafana_listening.age_s IS 'Seconds since then; above a minute ingest is down whatever the state says.';
 
 
-GRANT SELECT ON kit_facts, seen_kits, seen_heartbeats, seen_reports, seen_changes, grafana_listening TO fleet_api, fleet_worker;
+GRANT SELECT ON kit_facts, seen_kits, seen_members, seen_heartbeats, seen_reports, seen_changes, grafana_listening TO fleet_api, fleet_worker;
 GRANT SELECT ON grafana_kits, grafana_heartbeats, grafana_messages, grafana_changes, grafana_software,
     grafana_peripherals, grafana_alerts, grafana_incidents, grafana_service_requests, grafana_quarantine,
     grafana_listening TO fleet_grafana, fleet_api, fleet_worker;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 from typing import Annotated, Literal
@@ -11,7 +12,7 @@ from pydantic import Field
 
 from fleet.api import labelling
 from fleet.api.auth import Call, ReadKits
-from fleet.api.labelling import SHEETS, SheetName
+from fleet.api.labelling import SHEETS, Sheet, SheetName
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented, invalid
 from fleet.api.shapes import MAX_ID, PREFIX
@@ -52,8 +53,13 @@ async def print_labels(call: ReadKits, query: Annotated[LabelQuery, Query()]) ->
     A sheet is A4 with 3 by 8 or 2 by 7 labels, or one label after the other on a roll of 62 mm.
     """
     sheet = SHEETS[query.sheet]
-    pages = labelling.pages(await _chosen(call, query), sheet)
-    if query.format == "pdf":
+    # Hundreds of codes take a second, in which the server goes on answering.
+    return await asyncio.to_thread(_drawn, await _chosen(call, query), sheet, query.format)
+
+
+def _drawn(chosen: list[Label], sheet: Sheet, form: str) -> Response:
+    pages = labelling.pages(chosen, sheet)
+    if form == "pdf":
         headers = {"Content-Disposition": 'inline; filename="labels.pdf"'}
         return Response(labelling.pdf(pages, sheet), media_type="application/pdf", headers=headers)
     style = labelling.style(sheet)

@@ -106,6 +106,16 @@ async def test_a_scoped_import_writes_everything_that_belongs_to_it(
     assert any(actor.startswith("token") for (actor,) in actors)
 
 
+async def test_an_update_goes_around_no_guards(database: str, two: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
+    text = "kit,state,label\nA-1,scrapped,new\n"
+    token = await make_token(database, Role.MDM_ADMIN, organisation="aalborg")
+    async with running_app(database) as app, caller(app, token) as mdm:
+        report = problem(await send(mdm, "kits", text, update=True), 422)["report"]
+        assert report["bad"][0]["reason"] == "state: is installed in the books; take a step"
+        assert (await send(mdm, "kits", "kit,label\nA-1,new\n", update=True)).json()["updated"] == 1
+    assert (await send(two[0], "kits", text, update=True)).json()["updated"] == 1
+
+
 async def test_a_repeat_with_the_same_key_imports_once(
     database: str, two: tuple[httpx.AsyncClient, httpx.AsyncClient]
 ) -> None:

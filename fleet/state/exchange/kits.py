@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from psycopg.types.json import Jsonb
 
+from fleet.access.roles import Permission
 from fleet.db.queries import load_queries
 from fleet.state.exchange import cells
 from fleet.state.exchange.importing import Counts, Importer, Options, Run
@@ -87,7 +88,8 @@ TABLE = Table(
 class KitImporter(Importer[KitLine]):
     """A kit that is known, or stands twice, is bad; with `update` it is changed, and what a later line says wins.
 
-    A new state or place of a known kit is an opening balance too: nobody asked its guards.
+    A new state or place of a known kit is an opening balance too: nobody asks its guards, so it takes the permission
+    to correct the books.
     """
 
     kind = "kits"
@@ -100,6 +102,16 @@ class KitImporter(Importer[KitLine]):
     def prepared(self, lines: Iterable[KitLine | BadLine], options: Options) -> Iterable[KitLine | BadLine]:
         """With `update`, one line for each kit."""
         return _merged(lines) if options.update else lines
+
+    def values(self, run: Run) -> dict[str, Any]:
+        """Also whose kits may get another state or place without a step."""
+        corrects = run.by.scope(Permission.BOOKS_CORRECT).organisations
+        return {
+            "update": run.options.update,
+            "makes_names": run.makes_names,
+            "corrects_all": corrects is None,
+            "corrects": sorted(corrects or ()),
+        }
 
     def row(self, line: KitLine) -> tuple[Any, ...]:
         """As JSON what the stage keeps as JSON."""

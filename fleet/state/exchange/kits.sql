@@ -30,7 +30,10 @@ LOCK TABLE kits IN SHARE ROW EXCLUSIVE MODE;
 
 -- name: complaints
 WITH told AS (
-    SELECT s.*, min(s.line) OVER (PARTITION BY s.kit) AS first_line, k.kit_id, t.kit_type_id,
+    SELECT s.*, min(s.line) OVER (PARTITION BY s.kit) AS first_line, k.kit_id, k.state AS is_state,
+           k.location_id AS is_location_id, t.kit_type_id,
+           %(corrects_all)s OR k.organisation_id = ANY (%(corrects)s::integer[])
+               OR k.owner_id = ANY (%(corrects)s::integer[]) AS corrected,
            coalesce(o.organisation_id, k.organisation_id) AS new_organisation_id,
            coalesce(w.organisation_id, k.owner_id, o.organisation_id) AS new_owner_id,
            o.organisation_id, w.organisation_id AS given_owner_id, l.location_id, l.known AS location_known
@@ -55,6 +58,11 @@ FROM told, LATERAL (SELECT CASE
         THEN format('organisation: there is no %%s', organisation)
     WHEN owner IS NOT NULL AND given_owner_id IS NULL AND NOT %(makes_names)s THEN format('owner: there is no %%s', owner)
     WHEN kit_id IS NULL AND since > clock_timestamp() THEN 'since: lies in the future'
+    -- Nobody asks guards here; who may not correct the books takes steps.
+    WHEN kit_id IS NOT NULL AND NOT coalesce(corrected, false) AND state <> is_state
+        THEN format('state: is %%s in the books; take a step', is_state)
+    WHEN kit_id IS NOT NULL AND NOT coalesce(corrected, false) AND location IS NOT NULL
+            AND location_id IS DISTINCT FROM is_location_id THEN 'location: is another in the books; move it'
     WHEN state IN ('scrapped', 'returned') AND EXISTS (SELECT FROM components c WHERE c.kit_id = told.kit_id)
         THEN format('state: pieces are still in it, and it would be %%s', state)
     WHEN NOT coalesce((SELECT sees_all()) OR new_organisation_id = ANY ((SELECT seen_organisations())::integer[])

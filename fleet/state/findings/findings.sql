@@ -12,7 +12,7 @@ WITH given AS MATERIALIZED (
     FROM given g
     WHERE f.kind = g.kind AND f.subject = g.subject AND f.state <> 'cleared'
       AND (f.evidence <> g.evidence OR f.severity <> g.severity OR f.kit_id IS DISTINCT FROM g.kit_id
-           OR f.last_seen_at < %(now)s - interval '1 hour' OR (f.state = 'dismissed' AND f.dismissed_until <= %(now)s))
+           OR f.last_seen_at < %(now)s::timestamptz - interval '1 hour' OR (f.state = 'dismissed' AND f.dismissed_until <= %(now)s))
 ), opened AS (
     INSERT INTO findings (kind, subject, kit_id, component_id, model_id, location_id, organisation_id, owner_id, severity,
                           opened_at, last_seen_at, evidence)

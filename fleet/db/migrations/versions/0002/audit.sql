@@ -130,22 +130,28 @@ GRANT EXECUTE ON FUNCTION begin_chain_on TO fleet_worker;
 -- The last link, for whoever may read the audit at all: it tells nothing of what is in the rows. Counted are the lines
 -- that wait for their link, a million at most.
 CREATE FUNCTION audit_head(OUT "position" bigint, OUT hash bytea, OUT unsealed bigint, OUT unsealed_since timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
-    SELECT coalesce(c.position, 0), coalesce(c.hash, decode(repeat('00', 32), 'hex')), u.count, u.since
-    FROM (VALUES (1)) one
-    LEFT JOIN LATERAL (
-        SELECT position, hash FROM audit_chain UNION ALL SELECT position, hash FROM audit_anchors
-        ORDER BY position DESC LIMIT 1) c ON true
-    CROSS JOIN LATERAL (
-        SELECT count(*), min(w.at) AS since FROM (
-            (SELECT a.at FROM audit_sealer s, audit a
-             WHERE (a.tx, a.audit_id) > (s.tx, s.audit_id) AND a.audit_id > s.floor_id
-             LIMIT 1000000)
-            UNION ALL
-            (SELECT a.at FROM audit_sealer s, audit a
-             WHERE s.tx IS NULL AND a.audit_id > s.audit_id
-               AND NOT EXISTS (SELECT FROM audit_chain l WHERE l.audit_id = a.audit_id)
-             LIMIT 1000000)) w) u
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+DECLARE
+    s audit_sealer;
+BEGIN
+    SELECT l.position, l.hash INTO "position", hash FROM (
+        SELECT c.position, c.hash FROM audit_chain c UNION ALL SELECT a.position, a.hash FROM audit_anchors a
+        ORDER BY position DESC LIMIT 1) l;
+    "position" := coalesce("position", 0);
+    hash := coalesce(hash, decode(repeat('00', 32), 'hex'));
+    SELECT * INTO s FROM audit_sealer;
+    IF s.tx IS NULL THEN
+        SELECT count(*), min(w.at) INTO unsealed, unsealed_since FROM (
+            SELECT a.at FROM audit a
+            WHERE a.audit_id > s.audit_id AND NOT EXISTS (SELECT FROM audit_chain c WHERE c.audit_id = a.audit_id)
+            LIMIT 1000000) w;
+    ELSE
+        SELECT count(*), min(w.at) INTO unsealed, unsealed_since FROM (
+            SELECT a.at FROM audit a
+            WHERE (a.tx, a.audit_id) > (s.tx, s.audit_id) AND a.audit_id > s.floor_id
+            ORDER BY a.tx, a.audit_id LIMIT 1000000) w;
+    END IF;
+END
 $$;
 REVOKE EXECUTE ON FUNCTION audit_head FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION audit_head TO fleet_api, fleet_worker;

@@ -18,6 +18,7 @@ from fleet.cli.labels import labels
 from fleet.cli.readers import reader_app
 from fleet.cli.retention import retention_app
 from fleet.cli.roles import api, ingest, migrate, worker
+from fleet.cli.stock import orders_app, stock_app
 from fleet.cli.up import up
 from fleet.cli.users import user_app
 from fleet.errors import ExitCode, FleetError
@@ -40,6 +41,8 @@ app.add_typer(models_app, name="models")
 app.add_typer(components_app, name="components")
 app.add_typer(placements_app, name="placements")
 app.add_typer(books_app, name="books")
+app.add_typer(orders_app, name="orders")
+app.add_typer(stock_app, name="stock")
 app.add_typer(reader_app, name="reader")
 app.add_typer(audit_app, name="audit")
 app.add_typer(retention_app, name="retention")

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import pairwise
 from typing import Any
 
 import httpx
 import pytest
 
-from fleet.access.principal import SYSTEM
+from fleet.access.entering import enter
+from fleet.access.principal import SYSTEM, Scope
 from fleet.access.roles import Role
+from fleet.db import roles
+from fleet.db.connect import connect
 from fleet.state.ledger.assigning import assign_kit
 from fleet.state.lifecycle import ComponentState
 from tests.api import api, caller, make_token, pages, problem, running_app
@@ -26,7 +31,7 @@ from tests.ledger_world import (
     differences,
     organisation_id,
 )
-from tests.support import rows, value
+from tests.support import execute, rows, value
 
 API = "/api/v1"
 
@@ -250,3 +255,24 @@ async def test_nobody_takes_anothers_past_by_correcting_when_it_changed_hands(da
     assert value(database, began, organisation_id(database, "hjorring")) == ago(15)
     async with books(database) as connection:
         assert await differences(connection) == []
+
+
+async def test_the_database_itself_shows_where_a_kit_was_to_whose_it_was(database: str) -> None:
+    await lived(database)
+    query = "SELECT count(*) FROM stays WHERE kit_id IS NOT NULL"
+    seen = {}
+    execute(database, "UPDATE kits SET owner_id = NULL")
+    for slug in ("nord", "aalborg", "hjorring"):
+        async with connection_in(database, slug) as connection:
+            (seen[slug],) = await (await connection.execute(query)).fetchone()
+    # At the depot it was before it changed hands, at the workshop meanwhile.
+    assert seen == {"nord": 0, "aalborg": 2, "hjorring": 1}
+
+
+@asynccontextmanager
+async def connection_in(database: str, slug: str) -> AsyncIterator[Any]:
+    """As the API connects, in the scope of one organisation."""
+    connection = await connect(database, role="test", run_as=roles.API)
+    async with connection, connection.transaction():
+        await enter(connection, SYSTEM, Scope(frozenset([organisation_id(database, slug)])))
+        yield connection

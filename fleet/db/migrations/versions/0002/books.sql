@@ -289,7 +289,14 @@ CALL guard_by_organisation('book_events');
 CALL append_only('book_events');
 -- A stay is of one or the other.
 CALL admit_processes('stays');
+-- Where a kit was is seen by whose it was then; who may see it now may say where it is.
 CREATE POLICY scope ON stays TO fleet_api USING (
+    (SELECT sees_all())
+    OR EXISTS (SELECT FROM custodies y WHERE y.kit_id = stays.kit_id AND y.during && stays.during)
+    OR EXISTS (SELECT FROM kits k WHERE k.kit_id = stays.kit_id
+               AND k.owner_id = ANY ((SELECT seen_organisations())::integer[]))
+    OR EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id))
+    WITH CHECK (
     (SELECT sees_all()) OR EXISTS (SELECT FROM kits k WHERE k.kit_id = stays.kit_id)
     OR EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id));
 CALL guard_by_component('kit_components');
@@ -306,6 +313,9 @@ CREATE POLICY replay ON book_events FOR SELECT TO fleet_api USING (
     kit_id = ANY ((SELECT replayed_kits())::integer[])
     OR component_id = ANY ((SELECT replayed_components())::bigint[])
     OR removed_id = ANY ((SELECT replayed_components())::bigint[]));
+CREATE POLICY replay ON stays TO fleet_api
+    USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
+    WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));
 CREATE POLICY replay ON placements TO fleet_api
     USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
     WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));

@@ -3,7 +3,7 @@ SELECT clock_s, resumed_clock_s, state = 'listening' AND clock_timestamp() - upd
 
 -- name: clear_plan
 -- The sets are of any size and their statistics lag behind.
-SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true);
+SELECT set_config('jit', 'off', true), set_config('work_mem', '64MB', true), set_config('enable_memoize', 'off', true);
 
 -- name: bounds
 SELECT coalesce(min(kit_id), 0) AS first, coalesce(max(kit_id), 0) AS last FROM kits;
@@ -88,12 +88,20 @@ FROM paired_off p JOIN judged j USING (kit_id)
 LIMIT %(limit)s;
 
 -- name: sightings
--- A serial number that very many kits report is none, but what some firmware says instead of one.
-WITH seen AS MATERIALIZED (
+-- A serial number that very many kits report is none, but what some firmware says instead of one. The whole fleet is
+-- gone through by hashes only, so that it fits into memory; what is alike by hash is looked at in full.
+WITH hashes AS MATERIALIZED (
+    SELECT r.kit_id, hashtextextended((e ->> 'kind') || '/' || lower(btrim(e ->> 'serial')), 0) AS hash
+    FROM latest_reports r, jsonb_array_elements(r.body) AS e
+    WHERE r.kind = 'pairing' AND e ->> 'paired' = 'true'
+), alike AS MATERIALIZED (
+    SELECT hash FROM hashes GROUP BY hash HAVING min(kit_id) <> max(kit_id) AND count(*) <= %(most_kits)s
+), seen AS MATERIALIZED (
     SELECT r.kit_id, p.kind, p.serial, lower(btrim(p.serial)) AS plain, p.last_contact
-    FROM latest_reports r,
+    FROM (SELECT DISTINCT kit_id FROM hashes JOIN alike USING (hash)) k
+    JOIN latest_reports r ON r.kit_id = k.kit_id AND r.kind = 'pairing',
          jsonb_to_recordset(r.body) AS p(serial text, kind text, paired boolean, last_contact timestamptz)
-    WHERE r.kind = 'pairing' AND p.paired AND p.last_contact > %(contact_after)s
+    WHERE p.paired AND p.last_contact > %(contact_after)s
 ), shared AS MATERIALIZED (
     SELECT kind, plain FROM seen GROUP BY kind, plain
     HAVING min(kit_id) <> max(kit_id) AND count(*) <= %(most_kits)s

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter
@@ -44,8 +44,8 @@ _ROWS = (
     *("components", "log", "stays", "custodies"),
 )
 
-Draw = Callable[[], tuple[str, Any]]
-"""The next request: its path and, for a POST, its body."""
+Draw = Callable[[Any], tuple[str, Any]]
+"""From the answer before (None at first) the next request: its path and, for a POST, its body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def measure(kits: int = 1_000_000, requests: int = REQUESTS) -> BooksResult:
         with serving(dsn) as port:
             for scope, secret in secrets.items():
                 client = Client(port, secret)
-                for kind, draw in _kinds(_sample(dsn, SCOPES[scope], kits), client).items():
+                for kind, draw in _kinds(_sample(dsn, SCOPES[scope], kits)).items():
                     found.setdefault(kind, {})[scope] = _spread(client, draw, requests)
                 client.close()
     return BooksResult(kits, kits, round(fill_s, 1), found)
@@ -135,18 +135,15 @@ def _sample(dsn: str, organisation: str | None, count: int) -> Sample:
     return Sample(drawn, [row["kit"] for row in waiting])
 
 
-def _kinds(sample: Sample, client: Client) -> dict[str, Draw]:
+def _kinds(sample: Sample) -> dict[str, Draw]:
     """What is asked, each with a way to draw the next request."""
     chance = random.Random(1)  # noqa: S311 - the same requests every time
 
     def one(name: str) -> str:
         return chance.choice(sample.drawn)[name]
 
-    def search(text: Callable[[], str]) -> tuple[str, Any]:
+    def search(text: Callable[[], str], _: Any) -> tuple[str, Any]:
         return f"/api/v1/search?q={quote(text())}", None
-
-    def get(path: str) -> tuple[str, Any]:
-        return path, None
 
     moved = iter(sample.waiting)
     kinds: dict[str, Draw] = {
@@ -157,9 +154,9 @@ def _kinds(sample: Sample, client: Client) -> dict[str, Draw]:
         "search_label_words": partial(search, lambda: " ".join(one("label").split()[:2])),
         "search_serial": partial(search, lambda: one("serial")),
         "search_tail": partial(search, lambda: one("serial")[-4:]),
-        "search_reference": lambda: ("/api/v1/placements/look-up", {"reference": one("reference")}),
-        "kit": lambda: get(f"/api/v1/kits/{one('kit')}"),
-        "step": lambda: (f"/api/v1/kits/{next(moved)}/transitions", {"to": "preparing"}),
+        "search_reference": lambda _: ("/api/v1/placements/look-up", {"reference": one("reference")}),
+        "kit": lambda _: (f"/api/v1/kits/{one('kit')}", None),
+        "step": lambda _: (f"/api/v1/kits/{next(moved)}/transitions", {"to": "preparing"}),
     }
     lists = {
         "list_kits": "/api/v1/kits",
@@ -173,28 +170,25 @@ def _kinds(sample: Sample, client: Client) -> dict[str, Draw]:
         "filter_components_rare_state": "/api/v1/components?state=at_supplier",
         "filter_components_due": "/api/v1/components?calibration_due_before=2026-06-10",
     }
-    return kinds | {kind: partial(next, _pages(client, path)) for kind, path in lists.items()}
+    return kinds | {kind: partial(_page, path) for kind, path in lists.items()}
 
 
-def _pages(client: Client, path: str) -> Iterator[tuple[str, Any]]:
+def _page(path: str, before: Any) -> tuple[str, Any]:
     """Page after page by its cursor, and from the beginning again after the last."""
-    joint = "&" if "?" in path else "?"
-    first = f"{path}{joint}limit={PAGE}"
-    at = first
-    while True:
-        yield at, None
-        _, answer = client.ask(at)
-        at = first if answer["next"] is None else f"{first}&cursor={answer['next']}"
+    first = f"{path}{'&' if '?' in path else '?'}limit={PAGE}"
+    return (first if before is None or before["next"] is None else f"{first}&cursor={before['next']}"), None
 
 
 def _spread(client: Client, draw: Draw, requests: int) -> Spread:
-    took = []
+    took: list[float] = []
+    answer: Any = None
     warm_up = min(WARM_UP, requests)
     for _ in range(warm_up + requests):
         try:
-            path, body = draw()
+            path, body = draw(answer)
         except StopIteration:  # every kit that waited was moved
             break
-        took.append(client.ask(path, body)[0])
+        took_s, answer = client.ask(path, body)
+        took.append(took_s)
     measured = took[min(warm_up, len(took) // 2) :]
     return Spread(at_share(measured, 0.5), at_share(measured, 0.95)) if measured else Spread(0.0, 0.0)

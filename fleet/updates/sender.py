@@ -119,6 +119,8 @@ class Sender:
 
     async def run(self, leading: Callable[[], bool]) -> None:
         """Look for work again and again while `leading`; raises what the database raises."""
+        if self._endpoint is None:
+            log.warning("no broker is set (FLEET_MQTT_URL): commands wait and expire")
         connection = await connect(
             self._dsn, role="worker-commands", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S
         )

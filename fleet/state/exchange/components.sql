@@ -68,7 +68,7 @@ WITH known AS (
            l.location_id, l.known AS location_known,
            o.organisation_id, o.reached AS organisation_reached, w.organisation_id AS owner_id,
            w.reached AS owner_reached, u.organisation_id AS supplier_id, e.organisation_id AS lessor_id,
-           n.order_line_id AS known_line_id, t.component_id AS tag_taken, i.component_id AS imei_taken, d.component_id AS iccid_taken
+           t.component_id AS tag_taken, i.component_id AS imei_taken, d.component_id AS iccid_taken
     FROM known s
     LEFT JOIN components c ON c.model_id = s.model_id AND c.serial = s.serial
     LEFT JOIN kits ck ON ck.kit_id = c.kit_id
@@ -78,7 +78,6 @@ WITH known AS (
     LEFT JOIN named_organisation w ON w.name = s.owner
     LEFT JOIN named_organisation u ON u.name = s.supplier
     LEFT JOIN named_organisation e ON e.name = s.lessor
-    LEFT JOIN order_lines n ON n.order_line_id = s.order_line_id
     LEFT JOIN components t ON t.asset_tag = s.asset_tag
     LEFT JOIN components i ON i.imei = s.imei
     LEFT JOIN components d ON d.iccid = s.iccid
@@ -108,10 +107,6 @@ FROM asked, LATERAL (SELECT CASE
     WHEN supplier IS NOT NULL AND supplier_id IS NULL AND NOT %(makes_names)s
         THEN format('supplier: there is no %%s', supplier)
     WHEN lessor IS NOT NULL AND lessor_id IS NULL AND NOT %(makes_names)s THEN format('lessor: there is no %%s', lessor)
-    WHEN order_line_id IS NOT NULL AND NOT EXISTS (
-            SELECT FROM order_lines n WHERE n.order_line_id = asked.order_line_id AND n.model_id = asked.model_id)
-        THEN format('order_line_id: there is no line %%s for this model', order_line_id)
-    WHEN order_line_id IS NOT NULL AND known_line_id IS NULL THEN format('order_line_id: there is no %%s', order_line_id)
     -- A known piece is described; what happens to it is told by steps.
     WHEN component_id IS NOT NULL THEN CASE
         WHEN state <> is_state THEN format('state: is %%s in the books; take a step', is_state)

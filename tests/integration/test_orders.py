@@ -315,12 +315,12 @@ async def test_an_import_names_only_lines_that_are_there_and_ones_own(database: 
         mine = (await order(world.a, line))["lines"][0]["id"]
         theirs = (await order(world.b, line, organisation="hjorring"))["lines"][0]["id"]
 
-        async def entered(number: int) -> int:
-            lines = f"manufacturer,model,serial,organisation,order_line_id\nMaker,Model scale,S-1,aalborg,{number}\n"
+        async def entered(number: int, model: str = "Model scale") -> int:
+            lines = f"manufacturer,model,serial,organisation,order_line_id\nMaker,{model},S-1,aalborg,{number}\n"
             headers = {"Content-Type": "text/csv"}
             return (await world.a.post(f"{API}/imports/components", content=lines, headers=headers)).status_code
 
-        assert [await entered(theirs), await entered(999)] == [422, 422]
+        assert [await entered(theirs), await entered(999), await entered(mine, "Model tablet")] == [422] * 3
         assert value(database, "SELECT count(*) FROM components") == 0
         assert await entered(mine) == 200
         assert value(database, "SELECT order_line_id FROM components") == mine

@@ -107,6 +107,9 @@ FROM asked, LATERAL (SELECT CASE
     WHEN supplier IS NOT NULL AND supplier_id IS NULL AND NOT %(makes_names)s
         THEN format('supplier: there is no %%s', supplier)
     WHEN lessor IS NOT NULL AND lessor_id IS NULL AND NOT %(makes_names)s THEN format('lessor: there is no %%s', lessor)
+    WHEN order_line_id IS NOT NULL AND NOT EXISTS (
+            SELECT FROM order_lines n WHERE n.order_line_id = asked.order_line_id AND n.model_id = asked.model_id)
+        THEN format('order_line_id: there is no line %%s for this model', order_line_id)
     -- A known piece is described; what happens to it is told by steps.
     WHEN component_id IS NOT NULL THEN CASE
         WHEN state <> is_state THEN format('state: is %%s in the books; take a step', is_state)

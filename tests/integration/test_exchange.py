@@ -82,7 +82,7 @@ async def test_every_bad_component_is_told_by_number_and_reason(connection: Conn
     await bring(connection, "kits", "kit,state,organisation\nK-1,,nord\nK-2,scrapped,nord\n")
     await bring(connection, "components", f"{PIECE},asset_tag\nMaker,Tab,T-1,A-1\n")
     text = (
-        f"{PIECE},asset_tag,kit,imei,note,organisation,since\n"
+        f"{PIECE},asset_tag,kit,imei,note,organisation,since,order_line_id\n"
         "Maker,Tab,T-1,,,,,,\n"
         'Maker,Tab,T-2,A-1,,,"two\nlines",,\n'
         "Maker,Tab,T-3,A-1,,,,,\n"
@@ -95,6 +95,7 @@ async def test_every_bad_component_is_told_by_number_and_reason(connection: Conn
         "Maker,Tab,T-9,B,,,,,\n"
         "Maker,Tab,T-10,B,,,,,\n"
         "Maker,Tab,T-9,,,,,,\n"
+        "Maker,Tab,T-11,,,,,,,7\n"
     )
     report = await bring(connection, "components", text, dry_run=True)
     assert told(report) == [
@@ -109,12 +110,13 @@ async def test_every_bad_component_is_told_by_number_and_reason(connection: Conn
         (11, "Maker Tab T-8", "since: must lie between 1990-01-01 and 2199-12-31"),
         (13, "Maker Tab T-10", "asset_tag: stands in line 12 already"),
         (14, "Maker Tab T-9", "serial: stands in line 12 already"),
+        (15, "Maker Tab T-11", "order_line_id: there is no line 7 for this model"),
     ]
     assert (report.done, report.created) == (False, 0)
     assert not (await bring(connection, "components", text)).done
     assert value(database, "SELECT count(*) FROM components") == 1
     report = await bring(connection, "components", text, skip_bad=True)
-    assert (report.done, report.created, len(report.bad)) == (True, 1, 11)
+    assert (report.done, report.created, len(report.bad)) == (True, 1, 12)
     assert rows(database, "SELECT serial FROM components ORDER BY component_id") == [("T-1",), ("T-9",)]
     assert value(database, "SELECT count(*) FROM organisations WHERE slug = 'syd'") == 0
 

@@ -423,7 +423,7 @@ async def test_a_dismissed_finding_stays_dismissed_until_its_time(books: Books) 
     await books.kit("K", "in_stock")
     await books.compare()
     finding = await books.do("SELECT finding_id FROM findings")
-    until = books.now + timedelta(days=1)
+    until = datetime.now(UTC) + timedelta(days=1)
     await store.dismiss(books.connection, finding, reason="shown at a fair", until=until, actor="t")
     assert not (await books.compare()).changed
     assert await books.do("SELECT state FROM findings") == "dismissed"

@@ -282,7 +282,7 @@ async def dismiss(
 ) -> Finding:
     """Say that it is right as it is, until then or for as long as it holds.
 
-    Raises InvalidError when `until` is past, NotFoundError, and ConflictError when there is nothing to dismiss any more.
+    Raises InvalidError when `until` is past, NotFoundError, and ConflictError when it is cleared.
     """
     if until is not None and until <= datetime.now(UTC):
         raise InvalidError("until", "lies in the past")

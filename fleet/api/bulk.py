@@ -16,7 +16,7 @@ from fleet.access.principal import Principal
 from fleet.access.roles import Permission
 from fleet.api import components, idempotency
 from fleet.api.auth import Call, RequiresBriefly, acting
-from fleet.api.kits import State
+from fleet.api.kitdetail import State
 from fleet.api.problems import EXPECTED, ProblemBody, ProblemError, documented, invalid, to_problem
 from fleet.api.shapes import PREFIX, Answer, Body, GivenMoment, KitId, Line, Number
 from fleet.api.steps import Missing, missing

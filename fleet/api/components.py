@@ -151,7 +151,7 @@ class ComponentQuery(PageQuery):
     """Filters of components; `tail` is the last four characters of the serial number."""
 
     serial: Word | None = None
-    tail: Annotated[str, Field(min_length=1, max_length=4)] | None = None
+    tail: Annotated[Word, Field(min_length=1, max_length=4)] | None = None
     asset_tag: Word | None = None
     imei: Word | None = None
     iccid: Word | None = None

@@ -15,6 +15,7 @@ from fleet.api import kits, steps
 from fleet.api.auth import Call, MoveKits, ReadKits
 from fleet.api.console.login import ConsoleForm
 from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.kitdetail import kit_detail
 from fleet.api.shapes import KitPath, PageQuery
 from fleet.errors import ConflictError, FleetError
 from fleet.state.ledger.options import kit_options
@@ -88,7 +89,7 @@ async def _page(
     refused: Refused | None = None,
     sent: StepForm | None = None,
 ) -> Response:
-    detail = await kits.kit_detail(call, kit)
+    detail = await kit_detail(call, kit)
     changes = await kits.list_changes(call, kit, PageQuery(limit=SHOWN_CHANGES))
     return render(
         request,

@@ -8,6 +8,7 @@ BOOKS: dict[str, tuple[str, str]] = {
     "bundle": ("Pieces in the kit", "Dele i telekittet"),
     "calibrated_until": ("Calibrated until", "Kalibreret til"),
     "no_bundle": ("No pieces are in the books of this kit.", "Ingen dele er bogført i dette telekit."),
+    "findings": ("Books and reality", "Registrering og virkelighed"),
     "home": ("in the home of {}", "hos {}"),
     "home_hidden": ("in a citizen's home", "hos en borger"),
     "owner": ("Bought by", "Købt af"),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from fleet.api.cases import Title
 from fleet.api.console import texts
 from fleet.api.console.texts import Language
-from fleet.api.kits import ChangeItem, Reason
+from fleet.api.kitdetail import Reason
+from fleet.api.kits import ChangeItem
 from fleet.api.steps import Missing
 from fleet.state.verdict import ReasonCode
 
@@ -70,6 +72,10 @@ class Wording:
             case ReasonCode.NOT_INSTALLED:
                 said = (self.named("state", details["state"]),)
         return said
+
+    def title(self, title: Title) -> str:
+        """A text that the API answers in both languages."""
+        return title.da if self.language is Language.DA else title.en
 
     def missing(self, item: Missing) -> str:
         """One thing that stands in the way of a step."""

@@ -11,7 +11,7 @@ import httpx
 
 from fleet.api.shapes import PREFIX
 from tests.isolation.operations import Operation, example
-from tests.isolation.world import B
+from tests.isolation.world import A, B
 
 NOBODY = "zznobody"
 UNKNOWN_NUMBER = 987_654_321
@@ -68,12 +68,14 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 
 QUERIES: Mapping[str, Mapping[str, Any]] = {
     f"{PREFIX}/labels": {"kits": "{side}-stock"},
+    f"{PREFIX}/search": {"q": "{side}"},
 }
 """Query fields that name things, without which there is no answer."""
 
 CSV: Mapping[str, str] = {
     f"{PREFIX}/imports/kits": "kit,organisation\n{side}-imported,{side}\n",
-    f"{PREFIX}/imports/components": "manufacturer,model,serial,organisation\nMaker,Model scale,{side}-imported,{side}\n",
+    f"{PREFIX}/imports/components": "manufacturer,model,serial,organisation\nMaker,Model scale,{side}-imported,"
+    "{side}\n",
     f"{PREFIX}/imports/placements": "reference,organisation,kit\n{side}-ref-8,{side},{side}-stock\n",
     f"{PREFIX}/imports/models": "kind,manufacturer,name\nscale,Maker,Another\n",
 }
@@ -127,7 +129,9 @@ class Finder:
     found: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
     async def of(self, operation: Operation) -> list[Values]:
-        """Values for the path of an operation, all of them the municipality's; empty when nothing there is anybody's."""
+        """Values for the path of an operation, all of the municipality's things; empty when nothing there is anybody's."""
+        if operation.path in QUERIES and self.side not in (A, B):
+            return []
         all_values: list[Values] = [filled(QUERIES.get(operation.path, {}), self.side)]
         for collection, name in operation.parts:
             more = []

@@ -56,7 +56,8 @@ class Link:
 
 _RELATIONS = """
 SELECT c.relname::text, ARRAY(
-           SELECT a.attname::text FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
+           SELECT a.attname::text
+           FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey)
            WHERE i.indrelid = c.oid AND i.indisprimary ORDER BY a.attnum),
        has_table_privilege(%(role)s, c.oid, 'DELETE'),
        (SELECT jsonb_agg(jsonb_build_object(

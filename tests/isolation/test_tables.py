@@ -239,7 +239,10 @@ def test_history_is_read_through_views_only(connection: Connection) -> None:
     assert len(tables) >= len(HISTORY)
     for (table,) in tables:
         for role in ("fleet_api", "fleet_grafana"):
-            query = "SELECT has_table_privilege(%(role)s, %(table)s, %(what)s) OR has_any_column_privilege(%(role)s, %(table)s, 'SELECT')"
+            query = (
+                "SELECT has_table_privilege(%(role)s, %(table)s, %(what)s)"
+                " OR has_any_column_privilege(%(role)s, %(table)s, 'SELECT')"
+            )
             values = {"role": role, "table": table, "what": "SELECT, INSERT, UPDATE, DELETE, TRUNCATE"}
             assert connection.execute(query, values).fetchone() == (False,), (table, role)
 

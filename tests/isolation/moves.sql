@@ -1,0 +1,51 @@
+-- name: heartbeat
+INSERT INTO heartbeats (time, received_at, seq, kit_id, battery, boot, operator)
+SELECT clock_timestamp(), clock_timestamp(), 1, kit_id, 80, %(word)s, %(word)s FROM kits WHERE kit = %(kit)s;
+
+-- name: report
+INSERT INTO reports (time, received_at, seq, kit_id, kind, boot, body)
+SELECT clock_timestamp(), clock_timestamp(), 2, kit_id, 'software', %(word)s, %(evidence)s FROM kits WHERE kit = %(kit)s;
+
+-- name: change
+INSERT INTO changes (kit_id, time, received_at, what, subject, before, after)
+SELECT kit_id, clock_timestamp(), clock_timestamp(), 'version', 'app', '1', %(word)s FROM kits WHERE kit = %(kit)s;
+
+-- name: alert
+WITH made AS (
+    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, cleared_at, resolution, suppressed_by, evidence)
+    SELECT kit_id, 'version_drift', 'major', 'cleared', now(), now(), %(word)s, %(word)s, %(evidence)s
+    FROM kits WHERE kit = %(kit)s
+    RETURNING alert_id, kit_id
+), request AS (
+    INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at, resolved_at, resolution)
+    SELECT 'SR-' || %(word)s, kit_id, 'version_drift', 'support', 'normal', 'closed', now(), now(), now(), %(word)s FROM made
+    RETURNING request_id
+), linked AS (
+    INSERT INTO request_alerts (request_id, alert_id) SELECT request_id, alert_id FROM request, made
+), incident AS (
+    INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits, cleared_at, cleared_clock_s)
+    VALUES ('silent', 'cleared', now(), 1, 1, now(), 2)
+    RETURNING incident_id
+), member AS (
+    INSERT INTO incident_members (incident_id, kit_id, joined_at, left_at, outcome, heard_clock_s, watch_allowance_s)
+    SELECT incident_id, kit_id, now(), now(), 'returned', 1, 30 FROM incident, kits WHERE kit = %(kit)s
+)
+INSERT INTO service_requests (number, incident_id, cause, line, priority, state, opened_at, due_at, resolved_at, resolution)
+SELECT 'SR-I-' || %(word)s, incident_id, 'silent', 'support', 'normal', 'closed', now(), now(), now(), %(word)s FROM incident;
+
+-- name: finding
+INSERT INTO findings (kind, subject, kit_id, organisation_id, owner_id, severity, state, opened_at, last_seen_at, cleared_at,
+                      evidence)
+SELECT 'never_heard', %(word)s, kit_id, organisation_id, owner_id, 'minor', 'cleared', now(), now(), now(), %(evidence)s
+FROM kits WHERE kit = %(kit)s;
+
+-- name: billable_event
+INSERT INTO billable_events (kind, organisation_id, programme, kit_id, placement_id, quantity, occurred_at, day, until_day)
+SELECT 'set_up', organisation_id, %(word)s, kit_id, %(placement_id)s, 1, now(), current_date, current_date + 1
+FROM kits WHERE kit = %(kit)s;
+
+-- name: event
+INSERT INTO events (type, kit, body) VALUES ('kit.edited', %(kit)s, %(evidence)s);
+
+-- name: commands_over
+UPDATE commands SET state = 'expired', next_attempt_at = 'infinity' WHERE arguments ->> 'note' = %(word)s;

@@ -129,7 +129,7 @@ class Finder:
     found: dict[tuple[str, str], list[Any]] = field(default_factory=dict)
 
     async def of(self, operation: Operation) -> list[Values]:
-        """Values for the path of an operation, all of the municipality's things; empty when nothing there is anybody's."""
+        """Values for the path of an operation, of the municipality's things; empty when there are none."""
         if operation.path in QUERIES and self.side not in (A, B):
             return []
         all_values: list[Values] = [filled(QUERIES.get(operation.path, {}), self.side)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from itertools import count
 
@@ -20,7 +21,7 @@ _numbers = count(1)
 @pytest.fixture(scope="session")
 def built(admin_url: str, template: str | None, worker_id: str) -> Iterator[str]:
     """Name of the database with the world; nobody is connected to it."""
-    name = f"fleet_world_{worker_id}"
+    name = f"fleet_world_{os.getpid()}_{worker_id}"
     _create(admin_url, name, template)
     try:
         if template is None:
@@ -34,13 +35,13 @@ def built(admin_url: str, template: str | None, worker_id: str) -> Iterator[str]
 @pytest.fixture(scope="session")
 def world(admin_url: str, template: str | None, built: str, worker_id: str) -> Iterator[str]:
     """URL of a copy of the world for those who change nothing that others look at."""
-    yield from _copy(admin_url, template, built, f"fleet_world_read_{worker_id}")
+    yield from _copy(admin_url, template, built, f"fleet_world_read_{os.getpid()}_{worker_id}")
 
 
 @pytest.fixture
 def own_world(admin_url: str, template: str | None, built: str, worker_id: str) -> Iterator[str]:
     """URL of a copy of the world of this test's own."""
-    yield from _copy(admin_url, template, built, f"fleet_world_own_{worker_id}_{next(_numbers)}")
+    yield from _copy(admin_url, template, built, f"fleet_world_own_{os.getpid()}_{worker_id}_{next(_numbers)}")
 
 
 def _copy(admin_url: str, template: str | None, built: str, name: str) -> Iterator[str]:

@@ -75,8 +75,7 @@ async def _happens(database: str, client: httpx.AsyncClient, word: str, organisa
             connection.execute(_SQL[query], values)
         row = connection.execute("SELECT kit_id FROM kits WHERE kit = %s", (KIT,)).fetchone()
     assert row
-    number = row[0]
-    return number
+    return int(row[0])
 
 
 @pytest.fixture
@@ -120,7 +119,8 @@ ROUTES = (
     f"/kits/{KIT}/heartbeats", f"/kits/{KIT}/changes", f"/kits/{KIT}/history", f"/kits/{KIT}/stays",
     f"/kits/{KIT}/commands",
     f"/alerts?kit={KIT}", f"/service-requests?kit={KIT}", f"/placements?kit={KIT}", f"/audit?kit={KIT}",
-    f"/billable-events?kit={KIT}", f"/findings?kit={KIT}", "/exports/book-events?format=csv", "/exports/stays?format=csv",
+    f"/billable-events?kit={KIT}", f"/findings?kit={KIT}",
+    "/exports/book-events?format=csv", "/exports/stays?format=csv",
     "/exports/placements?format=csv", "/audit/export?format=csv",
 )  # fmt: skip
 """Where the history of a kit is read."""

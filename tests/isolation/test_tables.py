@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -254,7 +255,7 @@ def login(own_world: str, admin_url: str, worker_id: str) -> Iterator[Any]:
     opened: list[Connection] = []
 
     def open_as(slug: str | None) -> Connection:
-        name, password = f"fleet_dashboard_{worker_id}_{len(made)}", "a password"
+        name, password = f"fleet_dashboard_{os.getpid()}_{worker_id}_{len(made)}", "a password"
         with psycopg.connect(own_world, autocommit=True) as connection:
             role = sql.Identifier(name)
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(role, sql.Literal(password)))

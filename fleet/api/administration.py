@@ -103,7 +103,7 @@ class TokenQuery(PageQuery):
 class TokenBody(Body):
     """A token to make; without an organisation it is for the whole installation."""
 
-    name: Annotated[str, Field(min_length=1, max_length=tokens.MAX_NAME)]
+    name: Annotated[Line, Field(min_length=1, max_length=tokens.MAX_NAME)]
     role: RoleName
     organisation: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")] | None = None
     expires_days: Annotated[int, Field(ge=1, le=36500)] | None = None

@@ -13,7 +13,7 @@ from fleet.api.auth import Call, requires
 from fleet.api.etags import IfMatch, etag, seen_revisions, stale
 from fleet.api.organisations import Slug, SlugPath
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Answer, Body, Line, Moment, Page, PageQuery, decode_cursor, page
+from fleet.api.shapes import PREFIX, Answer, Body, Line, Moment, NewSlug, Page, PageQuery, decode_cursor, page
 from fleet.state.registry import locations
 from fleet.state.registry.editing import Outdated
 
@@ -41,7 +41,7 @@ class Location(Answer):
 class NewLocation(Body):
     """A place to enter."""
 
-    slug: Slug
+    slug: NewSlug
     name: Name
     kind: Kind
     organisation: Slug | None = None

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from fleet import metrics
 from fleet.api import problems
 from fleet.log import get_logger
+from fleet.state.texts import could_hide_cpr
 
 _LOG = get_logger("fleet.api")
 
@@ -28,6 +29,8 @@ SECURITY_HEADERS = {
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
 }
+MAX_PATH = 500
+"""Characters of a path in the log."""
 _QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 
 
@@ -55,7 +58,7 @@ class RequestLog:
             await self.app(scope, receive, watched)
         except Exception:
             # The last net: whatever was not foreseen is logged in full and answered without detail.
-            _LOG.exception("request failed", request_id=seen.request_id, path=scope["path"])
+            _LOG.exception("request failed", request_id=seen.request_id, path=_path(scope))
             if seen.status is None:
                 await problems.answer(problems.internal())(scope, receive, watched)
         finally:
@@ -85,6 +88,12 @@ def route_of(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", None) or "unmatched")
 
 
+def _path(scope: Scope) -> str:
+    """The path for the log, or its route where somebody put into it what no log may keep."""
+    path: str = scope["path"]
+    return route_of(scope) if could_hide_cpr(path) else path[:MAX_PATH]
+
+
 def _account(scope: Scope, seen: _Seen) -> None:
     duration_s = time.perf_counter() - seen.started
     route, status = route_of(scope), seen.status or 499
@@ -96,7 +105,7 @@ def _account(scope: Scope, seen: _Seen) -> None:
         request_id=seen.request_id,
         method=scope["method"],
         route=route,
-        path=scope["path"],
+        path=_path(scope),
         status=status,
         duration_s=round(duration_s, 4),
         size_bytes=seen.size_bytes,

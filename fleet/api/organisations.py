@@ -19,6 +19,7 @@ from fleet.api.shapes import (
     GivenMoment,
     Line,
     Moment,
+    NewSlug,
     NumberPath,
     Page,
     PageQuery,
@@ -51,7 +52,7 @@ class Organisation(Answer):
 class NewOrganisation(Body):
     """An organisation to enter."""
 
-    slug: Slug
+    slug: NewSlug
     name: Name
     kind: Kind = "other"
     parent: Slug | None = None

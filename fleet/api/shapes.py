@@ -14,7 +14,7 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, 
 
 from fleet.api.problems import invalid
 from fleet.protocol.topics import KIT_ID
-from fleet.state.texts import bad_text
+from fleet.state.texts import CIVIL_NUMBER, bad_text, looks_like_cpr
 
 PREFIX = "/api/v1"
 MAX_LIMIT = 500
@@ -70,6 +70,12 @@ def _storable(text: str) -> str:
     return text
 
 
+def _no_civil_number(text: str) -> str:
+    if looks_like_cpr(text):
+        raise ValueError(CIVIL_NUMBER)
+    return text
+
+
 def _text_only(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be text")
@@ -87,6 +93,8 @@ Word = Annotated[str, Field(max_length=200), AfterValidator(_no_nul)]
 """A text to look for."""
 Line = Annotated[str, AfterValidator(_storable)]
 """A text to store."""
+NewSlug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$"), AfterValidator(_no_civil_number)]
+"""A short name that somebody chooses."""
 KitId = Annotated[str, Field(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"])]
 Number = Annotated[int, Field(ge=1, le=MAX_ID)]
 KitPath = Annotated[str, Path(pattern=f"^{KIT_ID.pattern}$", examples=["K-004711"])]

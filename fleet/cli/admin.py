@@ -12,6 +12,8 @@ import typer
 from fleet.access import tokens
 from fleet.access.roles import Role
 from fleet.cli.database import Connection, with_database
+from fleet.errors import InvalidError
+from fleet.state.texts import bad_text
 
 token_app = typer.Typer(help="Tokens for programs and logins.", no_args_is_help=True)
 
@@ -29,6 +31,8 @@ def token_create(
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it; it is shown this once only."""
+    if (problem := bad_text(name)) is not None:
+        raise InvalidError("name", problem)
     expires_at = datetime.now(UTC) + timedelta(days=expires_days) if expires_days else None
 
     async def make(connection: Connection) -> tokens.NewToken:

@@ -20,7 +20,7 @@ from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one, fetch_v
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state.registry.checks import checked
 from fleet.state.registry.editing import Outdated
-from fleet.state.texts import looks_like_cpr
+from fleet.state.texts import could_hide_cpr
 
 _SQL = load_queries("fleet.state", "placements.sql")
 _REFERENCE = re.compile(r"[A-Za-z0-9._:-]{4,64}", re.ASCII)
@@ -87,7 +87,7 @@ def check_reference(text: str) -> str:
 
     It is a pseudonym: no spaces, at least one digit (a name has none), and no civil registration number.
     """
-    if looks_like_cpr(text):
+    if could_hide_cpr(text):
         raise InvalidError("reference", "could be a civil registration number: give the care system's pseudonym")
     if not _REFERENCE.fullmatch(text):
         raise InvalidError("reference", "must be 4 to 64 of A-Z a-z 0-9 . _ : -")

@@ -13,7 +13,16 @@ MAX_COMPONENT_NAME = 64
 MAX_VERSION = 128
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
-_CIVIL_NUMBER = re.compile(r"(?<![0-9])([0-9]{2})([0-9]{2})[0-9]{2}[-. /]?[0-9]{4}(?![0-9])", re.ASCII)
+_CIVIL_NUMBER = re.compile(
+    r"(?<![0-9])([0-9]{2})([0-9]{2})[0-9]{2} ?[-._ /\u2010-\u2015]? ?[0-9]{4}(?![0-9])", re.ASCII
+)
+_CIVIL_NUMBER_DATED = re.compile(
+    r"(?<![0-9])([0-9]{2})[-. /]([0-9]{2})[-. /][0-9]{2} ?[-_ \u2010-\u2015] ?[0-9]{4}(?![0-9])", re.ASCII
+)
+_CIVIL_NUMBER_APART = re.compile(
+    r"(?<![0-9])([0-9]{2})[._:-]?([0-9]{2})[._:-]?[0-9]{2}[._:-]?[0-9]{4}(?![0-9])", re.ASCII
+)
+CIVIL_NUMBER = "looks like a civil registration number, which may not be stored"
 _DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _REPLACEMENT = 60
 """Added to the day in a replacement number (erstatningspersonnummer)."""
@@ -21,7 +30,9 @@ _LETTERS = str.maketrans({"æ": "ae", "ø": "oe", "å": "aa", "ä": "ae", "ö": 
 
 
 def bad_kit(kit: str) -> str | None:
-    """Why `kit` is no kit id; None when it is one."""
+    """Why no kit may be entered as `kit`; None when it may."""
+    if looks_like_cpr(kit):
+        return CIVIL_NUMBER
     if KIT_ID.fullmatch(kit):
         return None
     return f"{kit[:80]!r} is no kit id: 1 to 64 of A-Z a-z 0-9 _ -"
@@ -37,19 +48,32 @@ def bad_text(text: str, limit: int = MAX_LABEL) -> str | None:
     if text and not text.isprintable():
         return "holds a line break or another control character"
     if looks_like_cpr(text):
-        return "looks like a civil registration number, which may not be stored"
+        return CIVIL_NUMBER
     return None
 
 
 def looks_like_cpr(text: str) -> bool:
     """Whether a Danish civil registration number may stand in `text`.
 
-    Ten digits, also with a sign after the sixth, that begin with a possible date DDMMYY (or with 60 added to the day,
-    as in replacement numbers). The check digit of modulus 11 excludes nothing: since 2007 numbers are given out without
-    it (CPR-kontoret, "Personnumre uden kontrolciffer"). Longer runs of digits, such as an IMEI, are none. About one in
-    eighty random ten-digit numbers looks like one; a reference that does is refused all the same.
+    Ten digits, also with a sign after the sixth and the date written apart (`01.01.90-1234`), that begin with a
+    possible date DDMMYY (or with 60 added to the day, as in replacement numbers). The check digit of modulus 11
+    excludes nothing: since 2007 numbers are given out without it (CPR-kontoret, "Personnumre uden kontrolciffer").
+    Longer runs of digits, such as an IMEI, are none. About one in eighty random ten-digit numbers looks like one; a
+    reference that does is refused all the same.
     """
-    return any(_is_day(int(found[1]), int(found[2])) for found in _CIVIL_NUMBER.finditer(text))
+    return _any_day(_CIVIL_NUMBER, text) or _any_day(_CIVIL_NUMBER_DATED, text)
+
+
+def could_hide_cpr(text: str) -> bool:
+    """Whether a civil registration number may stand in an id, whichever of its signs are between the digits.
+
+    Wider than `looks_like_cpr`, which must let versions such as `01.02.03.0045` pass.
+    """
+    return looks_like_cpr(text) or _any_day(_CIVIL_NUMBER_APART, text)
+
+
+def _any_day(pattern: re.Pattern[str], text: str) -> bool:
+    return any(_is_day(int(found[1]), int(found[2])) for found in pattern.finditer(text))
 
 
 def _is_day(day: int, month: int) -> bool:
@@ -64,6 +88,8 @@ def bad_components(components: dict[str, str]) -> str | None:
     for name, version in components.items():
         if not 1 <= len(name) <= MAX_COMPONENT_NAME or not name.isprintable():
             return f"{name[:80]!r} is no component: 1 to {MAX_COMPONENT_NAME} printable characters"
+        if looks_like_cpr(name):
+            return f"a component's name {CIVIL_NUMBER}"
         if not 1 <= len(version) <= MAX_VERSION or not version.isprintable():
             return f"{name} has no version of 1 to {MAX_VERSION} printable characters"
     return None

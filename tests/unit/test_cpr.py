@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.state.texts import bad_text, looks_like_cpr
+from fleet.state.texts import bad_text, could_hide_cpr, looks_like_cpr
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,12 @@ from fleet.state.texts import bad_text, looks_like_cpr
         "2902004321",
         "6101011234",  # a replacement number: 60 added to the day
         "x-010101-1234-y",
+        "010101_1234",
+        "010101 - 1234",
+        "010101\u20131234",
+        "01.01.01-1234",
+        "01-01-01 1234",
+        "01/01/01-1234",
     ],
 )
 def test_numbers_that_could_be_one(text: str) -> None:
@@ -42,10 +48,23 @@ def test_numbers_that_could_be_one(text: str) -> None:
         "K-004711",
         "+4512345678",
         "3002991111",  # no 30 February
+        "01.02.03.0045",  # a version
+        "2026-11-25 18:30:00",
+        "+45 12 34 56 78",
     ],
 )
 def test_numbers_that_cannot_be_one(text: str) -> None:
     assert not looks_like_cpr(text)
+
+
+@pytest.mark.parametrize("text", ["01.01.01.1234", "0101:01:1234", "a_01_01_01_1234"])
+def test_ids_that_could_hide_one(text: str) -> None:
+    assert could_hide_cpr(text)
+
+
+@pytest.mark.parametrize("text", ["KOL-NORD-8841", "P-2026-000123", "/api/v1/components/4711/history"])
+def test_ids_that_hide_none(text: str) -> None:
+    assert not could_hide_cpr(text)
 
 
 @given(st.dates(), st.integers(0, 9999), st.sampled_from(["", "-", " ", "."]), st.text("abc ", max_size=5))

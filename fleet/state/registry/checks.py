@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from fleet.errors import InvalidError
-from fleet.state.texts import bad_text
+from fleet.state.texts import CIVIL_NUMBER, bad_text, looks_like_cpr
 
 FIRST_DATE, LAST_DATE = date(1990, 1, 1), date(2199, 12, 31)
 MAX_PRICE = Decimal("9999999999.99")
@@ -77,6 +77,13 @@ def serial(text: str) -> str:
     return plain
 
 
+def asset_tag(value: str) -> str:
+    """An asset tag, which its organisation chose; a serial number is the maker's, and may be any ten digits."""
+    if looks_like_cpr(value):
+        raise ValueError(CIVIL_NUMBER)
+    return serial(value)
+
+
 def kind(text: str) -> str:
     """A kind of piece: a word such as `tablet` or `blood_pressure`."""
     if not KIND.fullmatch(text):
@@ -119,7 +126,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
     "bluetooth_address": bluetooth_address,
     "system_id": system_id,
     "serial": serial,
-    "asset_tag": serial,
+    "asset_tag": asset_tag,
     "kind": kind,
     "currency": currency,
     "price": price,
@@ -132,6 +139,7 @@ CHECKS: Mapping[str, Callable[[Any], Any]] = {
             "manufacturer",
             "model",
             "name",
+            "slug",
             "name_en",
             "name_da",
             "programme",

@@ -288,7 +288,8 @@ async def list_rules(call: ReadAlerts, query: Annotated[PageQuery, Query()]) -> 
 def step_not_allowed(what: str, state: str, to: str, allowed: tuple[str, ...]) -> ProblemError:
     """409 that tells the steps that are allowed."""
     steps = ", ".join(allowed) or "none"
-    detail = f"a {what} that is {state} cannot become {to}; allowed: {steps}"
+    refused = f"it is {state} already" if state == to else f"a {what} that is {state} cannot become {to}"
+    detail = f"{refused}; allowed: {steps}"
     more = {"state": state, "allowed": list(allowed)}
     return ProblemError(HTTPStatus.CONFLICT, "step-not-allowed", detail, more=more)
 

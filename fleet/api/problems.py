@@ -29,11 +29,15 @@ _URN = "urn:telekit-fleet:problem:"
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field; `place` is `body`, `query`, `path` or `header`."""
+    """What is wrong with one field; `place` is `body`, `query`, `path` or `header`.
+
+    `pointer` leads into a list of the body (RFC 6901, as in RFC 9457), for example `/items/2/reason`.
+    """
 
     place: str
     field: str
     detail: str
+    pointer: str | None = None
 
 
 class ProblemBody(BaseModel):
@@ -85,9 +89,13 @@ def answer(problem: ProblemError) -> Response:
 
 
 def _invalid(errors: Sequence[FieldProblem]) -> ProblemError:
-    detail = "; ".join(f"{error.field}: {error.detail}" for error in errors)
-    more = {"field": errors[0].field, "errors": [error.model_dump() for error in errors]}
+    detail = "; ".join(_told(error) for error in errors)
+    more = {"field": errors[0].field, "errors": [error.model_dump(exclude_none=True) for error in errors]}
     return ProblemError(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, more=more)
+
+
+def _told(error: FieldProblem) -> str:
+    return f"{error.field}: {error.detail}" + (f" (at {error.pointer})" if error.pointer else "")
 
 
 def _from_validation(error: RequestValidationError) -> ProblemError:
@@ -99,7 +107,10 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     names = [str(part) for part in path if isinstance(part, str)]
     # A body that is no JSON at all is told with a position, which is no name.
     field = ".".join(names) or str(place)
-    return FieldProblem(place=str(place), field=field[:200], detail=str(error["msg"]))
+    listed = names and any(isinstance(part, int) for part in path)
+    pointer = "".join(f"/{part}" for part in path)[:200] if listed else None
+    detail = str(error["msg"]).removeprefix("Value error, ")
+    return FieldProblem(place=str(place), field=field[:200], detail=detail, pointer=pointer)
 
 
 _HTTP_SLUGS = {

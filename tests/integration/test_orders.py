@@ -255,7 +255,7 @@ async def test_bad_orders_name_the_field(database: str, change: dict[str, Any], 
         ({"lines": [{"line_id": 1, "pieces": [{"serial": "S"}]}] * 2}, 422, "line_id"),
         ({"location": None}, 422, "location"),
         ({"location": "depot-b"}, 422, "location"),
-        ({"received_at": "2999-01-01T00:00:00Z"}, 422, "occurred_at"),
+        ({"received_at": "2999-01-01T00:00:00Z"}, 422, "received_at"),
     ],
 )
 async def test_bad_deliveries_enter_nothing(

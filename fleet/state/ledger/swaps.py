@@ -52,9 +52,11 @@ def check_swap(change: Swap) -> None:
     if change.incoming is None and change.outgoing is None:
         raise InvalidError("incoming", "name the piece that goes in, the one that comes out, or both")
     if change.incoming == change.outgoing:
-        raise InvalidError("incoming", "is the piece that comes out")
-    if (change.outgoing is None) != (change.state is None):
-        raise InvalidError("state", "is what becomes of the piece that comes out")
+        raise InvalidError("incoming", "is the piece that comes out: name another one")
+    if change.outgoing is not None and change.state is None:
+        raise InvalidError("state", "say what becomes of the piece that comes out, for example faulty or cleaning")
+    if change.outgoing is None and change.state is not None:
+        raise InvalidError("state", "is for the piece that comes out, and none is named: give outgoing")
     if change.state is ComponentState.IN_KIT:
         raise InvalidError("state", "a piece that comes out is not in a kit")
     check_location(change.location)

@@ -149,7 +149,7 @@ def explained(illegal: Illegal, log: Log) -> str:
 
 
 _WHY = {
-    IllegalCode.NO_OPENING: "{what} would be before it was entered into the books",
+    IllegalCode.NO_OPENING: "{what} would be before it was entered into the books: correct when that was first",
     IllegalCode.UNKNOWN_STATE: "{what} leads to {target}, which is no state",
     IllegalCode.NOT_IN_TABLE: "{what} would be a step from {state} to {target}, which there is not",
     IllegalCode.IN_A_KIT: "{name} was in {kit} then ({when}): take it out first",

@@ -57,11 +57,11 @@ def check_visit(text: str | None) -> str | None:
     return text
 
 
-async def moment_of(connection: Connection, given: datetime | None) -> datetime:
+async def moment_of(connection: Connection, given: datetime | None, *, field: str = "occurred_at") -> datetime:
     """When it happened: as told, else now by the database's clock. Raises InvalidError when it lies in the future."""
     now: datetime = await fetch_value(connection, _SQL["now"], {})
     if given is not None and given > now + AHEAD:
-        raise InvalidError("occurred_at", "lies in the future")
+        raise InvalidError(field, "lies in the future")
     return given or now
 
 

@@ -112,7 +112,7 @@ async def receive(connection: Connection, order_id: int, delivery: Delivery, *, 
             raise ConflictError(f"order {order_id} is cancelled: place a new one")
         order = await orders.find_order(connection, order_id)
         lines = await orders.lines_of(connection, order_id)
-        at = await moment_of(connection, delivery.received_at)
+        at = await moment_of(connection, delivery.received_at, field="received_at")
         made: list[int] = []
         for came in delivery.lines:
             line = orders.line_among(lines, came.line_id)

@@ -109,8 +109,15 @@ def _field_problem(error: Mapping[str, Any]) -> FieldProblem:
     field = ".".join(names) or str(place)
     listed = names and any(isinstance(part, int) for part in path)
     pointer = "".join(f"/{part}" for part in path)[:200] if listed else None
-    detail = str(error["msg"]).removeprefix("Value error, ")
+    detail = _wording(error)
     return FieldProblem(place=str(place), field=field[:200], detail=detail, pointer=pointer)
+
+
+def _wording(error: Mapping[str, Any]) -> str:
+    # Of a text whose length is measured after a check of ours, the library speaks as of a list.
+    if error["type"] in ("too_short", "string_too_short") and error["input"] in ("", []):
+        return "is empty"
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 _HTTP_SLUGS = {

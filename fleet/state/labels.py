@@ -47,10 +47,15 @@ async def component_labels(connection: Connection, numbers: Sequence[int]) -> li
 
 
 async def location_labels(connection: Connection, location: str) -> list[Label]:
-    """Labels of the kits, and of the components in no kit, at a location; raises InvalidError past the limit."""
+    """Labels of the kits, and of the components in no kit, at a location, by its slug.
+
+    Raises InvalidError past the limit, and when nothing is there, which a blank sheet would not say.
+    """
     found = await fetch_all(connection, _SQL["at_location"], {"location": location, "limit": MAX_LABELS + 1}, _Found)
     if len(found) > MAX_LABELS:
         raise InvalidError("location", f"more than {MAX_LABELS} are there: name the kits or components")
+    if not found:
+        raise InvalidError("location", f"nothing is at {location}, or there is no such location")
     return [_label(each) for each in found]
 
 

@@ -45,6 +45,8 @@ def bad_text(text: str, limit: int = MAX_LABEL) -> str | None:
     """
     if len(text) > limit:
         return f"at most {limit} characters"
+    if text and not text.strip():
+        return "holds spaces only: leave it out, or say something"
     if text and not text.isprintable():
         return "holds a line break or another control character"
     if looks_like_cpr(text):

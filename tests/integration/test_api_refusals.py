@@ -74,6 +74,24 @@ async def test_a_list_tells_which_of_its_items_is_bad(database: str) -> None:
         assert "Value error" not in told["detail"]
 
 
+async def test_spaces_are_no_name_and_no_reason(database: str) -> None:
+    async with api(database) as client:
+        for path in ("organisations", "locations"):
+            sent = {"slug": "nord", "name": "  ", "kind": "other"}
+            problem(await client.post(f"/api/v1/{path}", json=sent), 422, "name")
+        await client.post("/api/v1/kits", json={"kit": "K-1"})
+        sent = {"to": "scrapped", "reason": "   "}
+        problem(await client.post("/api/v1/kits/K-1/transitions", json=sent), 422, "reason")
+        sent = {"slug": "nord", "name": "", "kind": "other"}
+        told = problem(await client.post("/api/v1/organisations", json=sent), 422, "name")
+        assert told["detail"] == "name: is empty"
+
+
+async def test_no_blank_sheet_of_labels_is_printed_for_a_place_that_is_not_there(database: str) -> None:
+    async with api(database) as client:
+        problem(await client.get("/api/v1/labels?location=nowhere"), 422, "location")
+
+
 async def test_texts_say_what_to_do(database: str) -> None:
     async with api(database) as client:
         await client.post("/api/v1/kits", json={"kit": "K-1"})

@@ -4,14 +4,14 @@ SELECT a.audit_id AS id, a.at, a.actor, a.principal, a.origin, a.action, a.subje
        o.slug AS organisation, k.kit, a.before, a.after, a.reason, a.redacted_at
 FROM audit a
 LEFT JOIN organisations o USING (organisation_id)
-LEFT JOIN kits k ON k.kit_id = a.kit_id
+LEFT JOIN known_kits k ON k.kit_id = a.kit_id
 WHERE (a.at, a.audit_id) < (%(before_at)s::timestamptz, %(before_id)s::bigint)
   AND (%(actor)s::text IS NULL OR a.actor = %(actor)s)
   AND (%(principal)s::text IS NULL OR a.principal = %(principal)s)
   AND (%(action)s::text IS NULL OR a.action = %(action)s)
   AND (%(subject_kind)s::text IS NULL OR a.subject_kind = %(subject_kind)s)
   AND (%(subject)s::text IS NULL OR a.subject = %(subject)s)
-  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(organisation)s::text IS NULL
        OR a.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
   AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
@@ -25,14 +25,14 @@ SELECT a.audit_id AS id, a.at, a.actor, a.principal, a.origin, a.action, a.subje
        o.slug AS organisation, k.kit, a.before, a.after, a.reason, a.redacted_at
 FROM audit a
 LEFT JOIN organisations o USING (organisation_id)
-LEFT JOIN kits k ON k.kit_id = a.kit_id
+LEFT JOIN known_kits k ON k.kit_id = a.kit_id
 WHERE a.audit_id > %(after_id)s::bigint
   AND (%(actor)s::text IS NULL OR a.actor = %(actor)s)
   AND (%(principal)s::text IS NULL OR a.principal = %(principal)s)
   AND (%(action)s::text IS NULL OR a.action = %(action)s)
   AND (%(subject_kind)s::text IS NULL OR a.subject_kind = %(subject_kind)s)
   AND (%(subject)s::text IS NULL OR a.subject = %(subject)s)
-  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(organisation)s::text IS NULL
        OR a.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
   AND (%(since)s::timestamptz IS NULL OR a.at >= %(since)s)
@@ -45,7 +45,7 @@ SELECT a.audit_id AS id, a.at, a.actor, a.principal, a.origin, a.action, a.subje
        o.slug AS organisation, k.kit, a.before, a.after, a.reason, a.redacted_at
 FROM audit a
 LEFT JOIN organisations o USING (organisation_id)
-LEFT JOIN kits k ON k.kit_id = a.kit_id
+LEFT JOIN known_kits k ON k.kit_id = a.kit_id
 WHERE a.audit_id = %(id)s
 
 -- name: note

@@ -3,11 +3,11 @@ SELECT a.alert_id AS id, a.rule, k.kit, a.severity, a.state, a.acknowledged, a.o
        a.suppressed_by, a.resolution, a.evidence,
        (SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1) AS service_request
-FROM alerts a JOIN kits k USING (kit_id)
+FROM alerts a JOIN known_kits k USING (kit_id)
 WHERE a.alert_id < %(before)s
   AND (%(id)s::bigint IS NULL OR a.alert_id = %(id)s)
   AND (%(rule)s::text IS NULL OR a.rule = %(rule)s)
-  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(severity)s::text IS NULL OR a.severity = %(severity)s)
   AND (%(state)s::text IS NULL OR a.state = %(state)s)
   AND (%(acknowledged)s::boolean IS NULL OR a.acknowledged = %(acknowledged)s)
@@ -34,10 +34,10 @@ SELECT r.number, k.kit, r.incident_id AS incident, r.cause, r.line, r.priority, 
        ARRAY(SELECT ra.alert_id FROM request_alerts ra WHERE ra.request_id = r.request_id
              ORDER BY ra.alert_id) AS alerts,
        r.opened_at, r.due_at, r.resolved_at, r.resolution, r.request_id, r.xmin::text AS revision
-FROM service_requests r LEFT JOIN kits k USING (kit_id)
+FROM service_requests r LEFT JOIN known_kits k USING (kit_id)
 WHERE r.request_id < %(before)s
   AND (%(number)s::text IS NULL OR r.number = %(number)s)
-  AND (%(kit)s::text IS NULL OR r.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR r.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(incident)s::bigint IS NULL OR r.incident_id = %(incident)s)
   AND (%(cause)s::text IS NULL OR r.cause = %(cause)s)
   AND (%(line)s::text IS NULL OR r.line = %(line)s)
@@ -93,7 +93,7 @@ SELECT EXISTS (SELECT FROM incidents WHERE incident_id = %(id)s);
 
 -- name: members
 SELECT k.kit, m.joined_at, m.left_at, m.outcome, m.kit_id
-FROM incident_members m JOIN kits k USING (kit_id)
+FROM incident_members m JOIN known_kits k USING (kit_id)
 WHERE m.incident_id = %(id)s AND m.kit_id > %(after)s
   AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
   AND (%(outcome)s::text IS NULL OR m.outcome = %(outcome)s)

@@ -28,8 +28,8 @@ SELECT f.finding_id, f.kind, k.kit, c.serial, m.manufacturer, m.name AS model, l
        f.severity, f.state, f.opened_at, f.last_seen_at, f.cleared_at, f.evidence, f.acknowledged_at, f.dismissed_at,
        f.dismissed_reason, f.dismissed_until
 FROM findings f
-LEFT JOIN kits k ON k.kit_id = f.kit_id
-LEFT JOIN components c ON c.component_id = f.component_id
+LEFT JOIN known_kits k ON k.kit_id = f.kit_id
+LEFT JOIN known_components c ON c.component_id = f.component_id
 LEFT JOIN models m ON m.model_id = coalesce(f.model_id, c.model_id)
 LEFT JOIN locations l ON l.location_id = f.location_id
 LEFT JOIN organisations o ON o.organisation_id = f.organisation_id
@@ -41,7 +41,7 @@ SELECT b.entry_id, b.recorded_at, b.kind, o.slug AS organisation, b.programme, k
        b.occurred_at, b.day, b.until_day, b.source_event_id, b.counter_of
 FROM billable_events b
 JOIN organisations o USING (organisation_id)
-LEFT JOIN kits k ON k.kit_id = b.kit_id
+LEFT JOIN known_kits k ON k.kit_id = b.kit_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY b.entry_id;
 
@@ -49,7 +49,7 @@ ORDER BY b.entry_id;
 SELECT a.alert_id, a.rule, k.kit, o.slug AS organisation, a.severity, a.state, a.acknowledged, a.opened_at, a.cleared_at,
        a.resolution, a.suppressed_by, a.evidence
 FROM alerts a
-LEFT JOIN kits k ON k.kit_id = a.kit_id
+LEFT JOIN known_kits k ON k.kit_id = a.kit_id
 LEFT JOIN organisations o ON o.organisation_id = a.organisation_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY a.alert_id;
@@ -58,7 +58,7 @@ ORDER BY a.alert_id;
 SELECT r.number, k.kit, r.incident_id, o.slug AS organisation, r.cause, r.line, r.priority, r.state, r.opened_at, r.due_at,
        r.resolved_at, r.resolution
 FROM service_requests r
-LEFT JOIN kits k ON k.kit_id = r.kit_id
+LEFT JOIN known_kits k ON k.kit_id = r.kit_id
 LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY r.request_id;

@@ -33,7 +33,6 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.state.ledger import corrections, history
-from fleet.state.registry.components import find_component
 
 router = APIRouter(prefix=PREFIX)
 
@@ -153,7 +152,6 @@ async def component_history(
 ) -> Page[BookEvent]:
     """What was told of a component, the last told first."""
     before = _before(query)
-    await find_component(call.connection, id)
     return _page(await history.component_history(call.connection, id, before=before, limit=query.limit + 1), query)
 
 
@@ -174,7 +172,6 @@ async def kit_stays(call: ReadKits, kit: KitPath, query: Annotated[StaysQuery, Q
 async def component_stays(call: ReadComponents, id: NumberPath, query: Annotated[StaysQuery, Query()]) -> Any:
     """Where a component was, alone or in a kit, in what condition and whose, and who moved it; the present first."""
     after = decode_cursor(query.cursor, datetime)
-    await find_component(call.connection, id)
     scope = call.principal.scope(Permission.COMPONENTS_READ)
     return _stays(await history.component_stays(call.connection, id, scope=scope), query, after)
 

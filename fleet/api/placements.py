@@ -31,7 +31,7 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.state import placements
-from fleet.state.registry.components import find_component
+from fleet.state.ledger.history import known_component
 from fleet.state.registry.editing import Outdated
 
 router = APIRouter(prefix=PREFIX, tags=["placements"])
@@ -232,7 +232,7 @@ async def who_had_component(
     call: ReadPlacements, id: NumberPath, query: Annotated[PageQuery, Query()]
 ) -> Page[Holding]:
     """Who had this piece, and when."""
-    await find_component(call.connection, id)
+    await known_component(call.connection, id)
     after = decode_cursor(query.cursor, int) or (0,)
     found = await placements.holdings_of_component(call.connection, id, after=after[0], limit=query.limit + 1)
     kept, cursor = page(found, query.limit, "placement_id")

@@ -5,9 +5,9 @@ SELECT p.placement_id, k.kit, p.kit_id, p.reference_id, o.slug AS organisation, 
 FROM placements p
 JOIN organisations o USING (organisation_id)
 JOIN placement_references r USING (reference_id)
-LEFT JOIN kits k ON k.kit_id = p.kit_id
+LEFT JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE p.placement_id > %(after)s
-  AND (%(kit)s::text IS NULL OR p.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR p.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(organisation)s::text IS NULL
        OR p.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
   AND (%(programme)s::text IS NULL OR p.programme = %(programme)s)
@@ -24,7 +24,7 @@ SELECT p.placement_id, k.kit, p.kit_id, p.reference_id, o.slug AS organisation, 
 FROM placements p
 JOIN organisations o USING (organisation_id)
 JOIN placement_references r USING (reference_id)
-LEFT JOIN kits k ON k.kit_id = p.kit_id
+LEFT JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE p.placement_id = %(id)s;
 
 -- name: lock
@@ -34,7 +34,7 @@ SELECT p.placement_id, k.kit, p.kit_id, p.reference_id, o.slug AS organisation, 
 FROM placements p
 JOIN organisations o USING (organisation_id)
 JOIN placement_references r USING (reference_id)
-LEFT JOIN kits k ON k.kit_id = p.kit_id
+LEFT JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE p.placement_id = %(id)s
 FOR UPDATE OF p;
 
@@ -94,10 +94,10 @@ WHERE placement_id = %(id)s;
 SELECT c.component_id, c.serial, k.kit, p.placement_id, p.reference_id, o.slug AS organisation, p.programme,
        lower(m.during * p.during) AS begun, upper(m.during * p.during) AS ended
 FROM kit_components m
-JOIN components c USING (component_id)
+JOIN known_components c USING (component_id)
 JOIN placements p ON p.kit_id = m.kit_id AND p.during && m.during
 JOIN organisations o ON o.organisation_id = p.organisation_id
-JOIN kits k ON k.kit_id = p.kit_id
+JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE m.component_id = %(component_id)s AND p.placement_id > %(after)s
 ORDER BY p.placement_id
 LIMIT %(limit)s;
@@ -106,10 +106,10 @@ LIMIT %(limit)s;
 SELECT c.component_id, c.serial, k.kit, p.placement_id, p.reference_id, o.slug AS organisation, p.programme,
        lower(m.during * p.during) AS begun, upper(m.during * p.during) AS ended
 FROM kit_components m
-JOIN components c USING (component_id)
+JOIN known_components c USING (component_id)
 JOIN placements p ON p.kit_id = m.kit_id AND p.during && m.during
 JOIN organisations o ON o.organisation_id = p.organisation_id
-JOIN kits k ON k.kit_id = p.kit_id
+JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE c.model_id = %(model_id)s
   AND (%(serial_from)s::text IS NULL OR c.serial >= %(serial_from)s)
   AND (%(serial_to)s::text IS NULL OR c.serial <= %(serial_to)s)
@@ -121,10 +121,10 @@ LIMIT %(limit)s;
 SELECT c.component_id, c.serial, k.kit, p.placement_id, p.reference_id, o.slug AS organisation, p.programme,
        lower(m.during * p.during) AS begun, upper(m.during * p.during) AS ended
 FROM kit_components m
-JOIN components c USING (component_id)
+JOIN known_components c USING (component_id)
 JOIN placements p ON p.kit_id = m.kit_id AND p.during && m.during
 JOIN organisations o ON o.organisation_id = p.organisation_id
-JOIN kits k ON k.kit_id = p.kit_id
+JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE p.reference_id = %(reference_id)s
 ORDER BY p.placement_id, c.component_id
 LIMIT 1000;

@@ -200,7 +200,7 @@ FROM kit_facts
 WHERE kit = %(kit)s;
 
 -- name: kit_id
-SELECT kit_id FROM kits WHERE kit = %(kit)s;
+SELECT kit_id FROM known_kits WHERE kit = %(kit)s;
 
 -- name: heartbeats
 SELECT time, received_at, boot, seq, battery, charging, signal_dbm, network, operator, storage_free_mb,
@@ -228,7 +228,7 @@ FROM (
            e.actor, e.reason
     FROM book_events e
     LEFT JOIN locations l USING (location_id)
-    LEFT JOIN components c ON c.component_id = coalesce(e.component_id, e.removed_id)
+    LEFT JOIN known_components c ON c.component_id = coalesce(e.component_id, e.removed_id)
     WHERE e.kit_id = %(kit_id)s
 ) both_logs
 WHERE %(after_at)s::timestamptz IS NULL

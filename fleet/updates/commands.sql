@@ -18,13 +18,13 @@ SELECT 'command.requested', %(kit)s, jsonb_build_object('command', command_id, '
 -- name: find
 SELECT c.command_id, k.kit, c.name, c.arguments, c.requested_by, c.requested_at, c.expires_at, c.state, c.delivery, c.attempts,
        c.attempted_at, c.sent_at, c.replied_at, c.reply_status, c.result
-FROM commands c JOIN kits k USING (kit_id)
+FROM commands c JOIN known_kits k USING (kit_id)
 WHERE c.command_id = %(command_id)s;
 
 -- name: list
 SELECT c.command_id, k.kit, c.name, c.arguments, c.requested_by, c.requested_at, c.expires_at, c.state, c.delivery, c.attempts,
        c.attempted_at, c.sent_at, c.replied_at, c.reply_status, c.result
-FROM commands c JOIN kits k USING (kit_id)
+FROM commands c JOIN known_kits k USING (kit_id)
 WHERE c.kit_id = %(kit_id)s
   AND (%(state)s::text IS NULL OR c.state = %(state)s)
   AND (%(before_at)s::timestamptz IS NULL OR (c.requested_at, c.command_id) < (%(before_at)s, %(before_id)s))
@@ -90,4 +90,4 @@ SELECT count(*) FROM ended;
 SELECT state, count(*) FROM commands WHERE state IN ('pending', 'sent') GROUP BY state;
 
 -- name: kit_id
-SELECT kit_id FROM kits WHERE kit = %(kit)s;
+SELECT kit_id FROM known_kits WHERE kit = %(kit)s;

@@ -178,8 +178,9 @@ async def test_a_new_organisation_sees_its_own_part_and_the_owner_all(database: 
                 ]
         assert seen["hjorring"][:2] == [["status", "assign"], ["hjorring", "hjorring"]]
         assert seen["hjorring"][2:] == [["assign"], ["hjorring", "hjorring"]]
-        # Who sold the kit sees it no more; of the piece, which it still owns, it sees all but the other's name.
-        assert seen["aalborg"] == [404, 404, ["assign", "swap", "opening"], [None] * 2 + ["aalborg"] * 2]
+        # Who sold the kit sees what was before; of the piece, which it still owns, all but the other's name.
+        assert seen["aalborg"][:2] == [["swap", "status", "status", "swap", "opening"], ["aalborg"] * 3]
+        assert seen["aalborg"][2:] == [["assign", "swap", "opening"], [None] * 2 + ["aalborg"] * 2]
         assert len(seen["nord"][0]) == 7
         assert len(seen["nord"][1]) == 5
     # A correction of what one does not see is none.

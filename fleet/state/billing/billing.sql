@@ -63,7 +63,7 @@ SELECT e.entry_id, e.recorded_at, e.kind, o.slug AS organisation, e.programme, k
        e.occurred_at, e.day, e.until_day, e.source_event_id, e.counter_of
 FROM billable_events e
 JOIN organisations o USING (organisation_id)
-LEFT JOIN kits k USING (kit_id)
+LEFT JOIN known_kits k USING (kit_id)
 WHERE e.entry_id > %(after)s
   AND (%(day_from)s::date IS NULL OR e.until_day > %(day_from)s)
   AND (%(day_to)s::date IS NULL OR e.day <= %(day_to)s)
@@ -71,7 +71,7 @@ WHERE e.entry_id > %(after)s
   AND (%(programme)s::text IS NULL OR e.programme = %(programme)s)
   AND (%(organisation)s::text IS NULL
        OR e.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))
-  AND (%(kit)s::text IS NULL OR e.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR e.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
 ORDER BY e.entry_id
 LIMIT %(limit)s;
 

@@ -61,7 +61,7 @@ SELECT r.reference, o.slug AS organisation, k.kit, p.state, p.programme, lower(p
 FROM placements p
 JOIN organisations o USING (organisation_id)
 JOIN placement_references r USING (reference_id)
-LEFT JOIN kits k ON k.kit_id = p.kit_id
+LEFT JOIN known_kits k ON k.kit_id = p.kit_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY p.placement_id;
 
@@ -70,9 +70,9 @@ SELECT b.event_id, b.recorded_at, b.occurred_at, b.what, k.kit, b.component_id, 
        r.serial AS removed_serial, b.from_state, b.to_state, l.slug AS location, b.placement_id, o.slug AS organisation,
        w.slug AS owner, b.before, b.after, b.corrects, b.backdated, b.override, b.batch, b.actor, b.reason
 FROM book_events b
-LEFT JOIN kits k ON k.kit_id = b.kit_id
-LEFT JOIN components c ON c.component_id = b.component_id
-LEFT JOIN components r ON r.component_id = b.removed_id
+LEFT JOIN known_kits k ON k.kit_id = b.kit_id
+LEFT JOIN known_components c ON c.component_id = b.component_id
+LEFT JOIN known_components r ON r.component_id = b.removed_id
 LEFT JOIN locations l ON l.location_id = b.location_id
 LEFT JOIN organisations o ON o.organisation_id = b.organisation_id
 LEFT JOIN organisations w ON w.organisation_id = b.owner_id
@@ -83,10 +83,12 @@ ORDER BY b.event_id;
 -- name: stays
 SELECT k.kit, y.component_id, c.serial, l.slug AS location, y.placement_id, lower(y.during) AS begun, upper(y.during) AS ended
 FROM stays y
-LEFT JOIN kits k ON k.kit_id = y.kit_id
-LEFT JOIN components c ON c.component_id = y.component_id
+LEFT JOIN known_kits k ON k.kit_id = y.kit_id
+LEFT JOIN known_components c ON c.component_id = y.component_id
 LEFT JOIN locations l ON l.location_id = y.location_id
 WHERE %(organisation)s::text IS NULL
-   OR coalesce(k.organisation_id, c.organisation_id)
-      = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s)
+   OR EXISTS (SELECT FROM custodies t JOIN organisations o USING (organisation_id)
+              WHERE t.kit_id = y.kit_id AND t.during && y.during AND o.slug = %(organisation)s)
+   OR EXISTS (SELECT FROM components t JOIN organisations o USING (organisation_id)
+              WHERE t.component_id = y.component_id AND o.slug = %(organisation)s)
 ORDER BY y.stay_id;

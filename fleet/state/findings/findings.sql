@@ -53,8 +53,8 @@ SELECT f.finding_id, f.kind, f.severity, f.state, k.kit, f.component_id, c.seria
        o.slug AS organisation, f.opened_at, f.last_seen_at, f.cleared_at, f.evidence, f.acknowledged_at, f.acknowledged_by,
        f.dismissed_at, f.dismissed_by, f.dismissed_reason, f.dismissed_until
 FROM findings f
-LEFT JOIN kits k ON k.kit_id = f.kit_id
-LEFT JOIN components c ON c.component_id = f.component_id
+LEFT JOIN known_kits k ON k.kit_id = f.kit_id
+LEFT JOIN known_components c ON c.component_id = f.component_id
 LEFT JOIN models m ON m.model_id = f.model_id
 LEFT JOIN locations l ON l.location_id = f.location_id
 LEFT JOIN organisations o ON o.organisation_id = f.organisation_id
@@ -64,7 +64,7 @@ WHERE f.finding_id < %(before)s
   AND (%(state)s::text IS NULL OR f.state = %(state)s)
   AND (%(standing)s::boolean IS NULL OR (f.state <> 'cleared') = %(standing)s)
   AND (%(severity)s::text IS NULL OR f.severity = %(severity)s)
-  AND (%(kit)s::text IS NULL OR f.kit_id = (SELECT kit_id FROM kits WHERE kit = %(kit)s))
+  AND (%(kit)s::text IS NULL OR f.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))
   AND (%(component)s::bigint IS NULL OR f.component_id = %(component)s)
   AND (%(organisation)s::text IS NULL
        OR f.organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))

@@ -1,7 +1,8 @@
 """What was told of a kit or a piece, and what was so: when, in what condition, where, whose, and who moved it.
 
-The history is the log as it was written, for those who may see each row. The phases are the log as it is read, with
-everything corrected; of them, too, one sees those in which the thing was one's own, and its owner sees all.
+The history is the log as it was written, for those who may see each row, also of what was theirs and is no more. The
+phases are the log as it is read, with everything corrected; of them, too, one sees those in which the thing was one's
+own, and its owner sees all.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from uuid import UUID
 
 from fleet.access.principal import Scope
 from fleet.db.queries import load_queries
-from fleet.db.rows import fetch_all, fetch_dicts
-from fleet.errors import ConflictError
+from fleet.db.rows import fetch_all, fetch_dicts, fetch_value
+from fleet.errors import ConflictError, NotFoundError
 from fleet.state.ledger.book import ComponentBook, Illegal, KitBook, Place, Spell, value_at
 from fleet.state.ledger.events import VOID, Event, effective, is_void, replacements, standing
 from fleet.state.ledger.replay import replay_component, replay_kit
-from fleet.state.ledger.store import SQL, Connection, kit_id_of, rows, scalars
+from fleet.state.ledger.store import SQL, Connection, rows, scalars
 
 _SQL = load_queries("fleet.state.ledger", "history.sql")
 _LAST = 2**63 - 1
@@ -98,20 +99,24 @@ class Stay:
 
 
 async def kit_history(connection: Connection, kit: str, *, before: int | None = None, limit: int = 100) -> list[Told]:
-    """What was told of a kit, the last told first; `before` is where the last page ended. Raises NotFoundError."""
-    return await _history(connection, "kit", await kit_id_of(connection, kit), before, limit)
+    """What was told of a kit, the last told first; `before` is where the last page ended.
+
+    Raises NotFoundError when the caller never had it.
+    """
+    return await _history(connection, "kit", await _known_kit(connection, kit), before, limit)
 
 
 async def component_history(
     connection: Connection, component_id: int, *, before: int | None = None, limit: int = 100
 ) -> list[Told]:
-    """What was told of a component, going in and coming out included; as `kit_history`. The component is visible."""
+    """What was told of a component, going in and coming out included; as `kit_history`."""
+    await known_component(connection, component_id)
     return await _history(connection, "component", component_id, before, limit)
 
 
 async def kit_stays(connection: Connection, kit: str, *, scope: Scope) -> list[Stay]:
-    """The phases of a kit that are within `scope`, the present one first. Raises NotFoundError."""
-    kit_id = await kit_id_of(connection, kit)
+    """The phases of a kit that are within `scope`, the last one first. Raises as `kit_history`."""
+    kit_id = await _known_kit(connection, kit)
     async with connection.transaction():
         events = await _events(connection, kits=[kit_id])
     book = _readable(replay_kit(events))
@@ -120,7 +125,8 @@ async def kit_stays(connection: Connection, kit: str, *, scope: Scope) -> list[S
 
 
 async def component_stays(connection: Connection, component_id: int, *, scope: Scope) -> list[Stay]:
-    """The phases of a component that are within `scope`, the present one first; in a kit it is where the kit is."""
+    """The phases of a component that are within `scope`, the last one first; in a kit it is where the kit is."""
+    await known_component(connection, component_id)
     async with connection.transaction():
         events = await _events(connection, components=[component_id])
         book = _readable(replay_component(component_id, events))
@@ -131,6 +137,19 @@ async def component_stays(connection: Connection, component_id: int, *, scope: S
     lives = {kit_id: [event for event in of_kits if event.kit_id == kit_id] for kit_id in kits}
     found = phases_of_component(book, events, lives)
     return await _named(connection, _visible(found, scope))
+
+
+async def known_component(connection: Connection, component_id: int) -> None:
+    """Raise NotFoundError unless the caller has the component, or had it once."""
+    if await fetch_value(connection, _SQL["known_component"], {"id": component_id}) is None:
+        raise NotFoundError("component", str(component_id))
+
+
+async def _known_kit(connection: Connection, kit: str) -> int:
+    found = await fetch_value(connection, _SQL["known_kit"], {"kit": kit})
+    if found is None:
+        raise NotFoundError("kit", kit)
+    return int(found)
 
 
 def phases_of_kit(book: KitBook, events: Iterable[Event]) -> list[Phase]:
@@ -214,7 +233,7 @@ def _readable(book: B | Illegal) -> B | None:
 
 
 async def _events(connection: Connection, *, kits: Iterable[int] = (), components: Iterable[int] = ()) -> list[Event]:
-    """The whole lives of what the caller sees, and of the kits it was in; what is answered is cut to the scope."""
+    """The whole lives of what the caller has or had, and of the kits it was in; what is answered is cut to scope."""
     named = {"kit_ids": sorted(kits), "component_ids": sorted(components)}
     await scalars(connection, "begin_replay", named)
     found = await rows(connection, Event, "events", named)

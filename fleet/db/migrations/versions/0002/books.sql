@@ -295,16 +295,32 @@ CREATE POLICY scope ON stays TO fleet_api USING (
     OR EXISTS (SELECT FROM custodies y WHERE y.kit_id = stays.kit_id AND y.during && stays.during)
     OR EXISTS (SELECT FROM kits k WHERE k.kit_id = stays.kit_id
                AND k.owner_id = ANY ((SELECT seen_organisations())::integer[]))
-    OR EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id))
+    OR EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id
+               AND c.owner_id = ANY ((SELECT seen_organisations())::integer[]))
+    -- A piece that was somebody else's: what was over before anything was told of it here is not shown.
+    OR (EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id)
+        AND EXISTS (SELECT FROM book_events e WHERE e.component_id = stays.component_id
+                    AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+                    AND e.occurred_at < coalesce(upper(stays.during), 'infinity'))))
     WITH CHECK (
     (SELECT sees_all()) OR EXISTS (SELECT FROM kits k WHERE k.kit_id = stays.kit_id)
     OR EXISTS (SELECT FROM components c WHERE c.component_id = stays.component_id));
-CALL guard_by_component('kit_components');
+-- What was in a kit is seen by whose the kit was then, and by the owners of both.
+CALL admit_processes('kit_components');
+CREATE POLICY scope ON kit_components TO fleet_api USING (
+    (SELECT sees_all())
+    OR EXISTS (SELECT FROM custodies y WHERE y.kit_id = kit_components.kit_id AND y.during && kit_components.during)
+    OR EXISTS (SELECT FROM kits k WHERE k.kit_id = kit_components.kit_id
+               AND k.owner_id = ANY ((SELECT seen_organisations())::integer[]))
+    OR EXISTS (SELECT FROM components c WHERE c.component_id = kit_components.component_id
+               AND c.owner_id = ANY ((SELECT seen_organisations())::integer[])))
+    WITH CHECK ((SELECT sees_all())
+    OR EXISTS (SELECT FROM components c WHERE c.component_id = kit_components.component_id));
 CALL guard_by_organisation('custodies');
 
 -- A step replays the whole life of a piece, the part under earlier organisations too, which its caller may not see. The
--- ledger names the pieces it has locked (and which the caller therefore sees) for as long as it replays them; nothing
--- of what is read so is answered.
+-- ledger names the pieces it has locked (and which the caller therefore sees), or whose history it was asked for by
+-- somebody who has or had them, for as long as it replays them; answered of what is read so is the caller's part only.
 CREATE FUNCTION replayed_kits() RETURNS integer[] LANGUAGE sql STABLE PARALLEL SAFE
 RETURN coalesce(nullif(current_setting('fleet.replayed_kits', true), ''), '{}')::integer[];
 CREATE FUNCTION replayed_components() RETURNS bigint[] LANGUAGE sql STABLE PARALLEL SAFE
@@ -314,8 +330,13 @@ CREATE POLICY replay ON book_events FOR SELECT TO fleet_api USING (
     OR component_id = ANY ((SELECT replayed_components())::bigint[])
     OR removed_id = ANY ((SELECT replayed_components())::bigint[]));
 CREATE POLICY replay ON stays TO fleet_api
-    USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
-    WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));
+    USING (kit_id = ANY ((SELECT replayed_kits())::integer[])
+           OR component_id = ANY ((SELECT replayed_components())::bigint[]))
+    WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[])
+                OR component_id = ANY ((SELECT replayed_components())::bigint[]));
+CREATE POLICY replay ON kit_components TO fleet_api
+    USING (component_id = ANY ((SELECT replayed_components())::bigint[]))
+    WITH CHECK (component_id = ANY ((SELECT replayed_components())::bigint[]));
 CREATE POLICY replay ON placements TO fleet_api
     USING (kit_id = ANY ((SELECT replayed_kits())::integer[]))
     WITH CHECK (kit_id = ANY ((SELECT replayed_kits())::integer[]));

@@ -37,6 +37,26 @@ SELECT kit_id, kit, organisation_id, owner_id, wanted_components FROM kits
 WHERE (SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations())::integer[])
    OR owner_id = ANY ((SELECT seen_organisations())::integer[]);
 
+-- Names for what the reader may read of the past: what went to somebody else keeps its name for whoever had it. Whether a
+-- row that bears the name is shown is decided where the row stands.
+CREATE VIEW known_kits AS
+SELECT k.kit_id, k.kit FROM kits k
+WHERE (SELECT sees_all()) OR k.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR k.owner_id = ANY ((SELECT seen_organisations())::integer[])
+   OR EXISTS (SELECT FROM custodies y
+              WHERE y.kit_id = k.kit_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[]));
+
+CREATE VIEW known_components AS
+SELECT c.component_id, c.model_id, c.serial FROM components c
+WHERE (SELECT sees_all()) OR c.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR c.owner_id = ANY ((SELECT seen_organisations())::integer[])
+   OR EXISTS (SELECT FROM book_events e
+              WHERE e.component_id = c.component_id AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[]))
+   OR EXISTS (SELECT FROM book_events e
+              WHERE e.removed_id = c.component_id AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[]))
+   OR EXISTS (SELECT FROM kit_components m JOIN custodies y ON y.kit_id = m.kit_id AND y.during && m.during
+              WHERE m.component_id = c.component_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[]));
+
 -- Members of incidents are of whom the kit was then.
 CREATE VIEW seen_members AS
 SELECT m.incident_id, m.kit_id, m.left_at, m.organisation_id FROM incident_members m
@@ -251,7 +271,8 @@ COMMENT ON COLUMN grafana_listening.updated_at IS 'When ingest last wrote it.';
 COMMENT ON COLUMN grafana_listening.age_s IS 'Seconds since then; above a minute ingest is down whatever the state says.';
 
 
-GRANT SELECT ON kit_facts, seen_kits, seen_members, seen_heartbeats, seen_reports, seen_changes, grafana_listening TO fleet_api, fleet_worker;
+GRANT SELECT ON kit_facts, seen_kits, known_kits, known_components, seen_members, seen_heartbeats, seen_reports, seen_changes,
+    grafana_listening TO fleet_api, fleet_worker;
 GRANT SELECT ON grafana_kits, grafana_heartbeats, grafana_messages, grafana_changes, grafana_software,
     grafana_peripherals, grafana_alerts, grafana_incidents, grafana_service_requests, grafana_quarantine,
     grafana_listening TO fleet_grafana, fleet_api, fleet_worker;

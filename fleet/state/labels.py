@@ -47,7 +47,7 @@ async def component_labels(connection: Connection, numbers: Sequence[int]) -> li
 
 
 async def location_labels(connection: Connection, location: str) -> list[Label]:
-    """Labels of the kits, and of the components in no kit, at a location, by its slug.
+    """Labels of the kits, and of the components in no kit, at a location, by its slug; not of what is scrapped.
 
     Raises InvalidError past the limit, and when nothing is there, which a blank sheet would not say.
     """

@@ -15,12 +15,12 @@ SELECT * FROM (
     SELECT k.kit AS key, k.kit AS code, k.kit AS title, coalesce(k.kit_type, '') AS line, '' AS detail,
            upper(right(k.kit, 4)) AS tail
     FROM kits k JOIN locations l USING (location_id)
-    WHERE l.slug = %(location)s
+    WHERE l.slug = %(location)s AND k.state NOT IN ('scrapped', 'returned')
     UNION ALL
     SELECT c.component_id::text, coalesce(c.asset_tag, c.serial), coalesce(c.asset_tag, c.serial),
            concat_ws(' ', m.manufacturer, m.name), CASE WHEN c.asset_tag IS NULL THEN m.kind ELSE c.serial END,
            c.serial_tail
     FROM components c JOIN models m USING (model_id) JOIN locations l USING (location_id)
-    WHERE l.slug = %(location)s) found
+    WHERE l.slug = %(location)s AND c.state NOT IN ('scrapped', 'returned')) found
 ORDER BY title COLLATE "C"
 LIMIT %(limit)s;

@@ -90,6 +90,12 @@ async def test_spaces_are_no_name_and_no_reason(database: str) -> None:
 async def test_no_blank_sheet_of_labels_is_printed_for_a_place_that_is_not_there(database: str) -> None:
     async with api(database) as client:
         problem(await client.get("/api/v1/labels?location=nowhere"), 422, "location")
+        await client.post("/api/v1/locations", json={"slug": "depot", "name": "Depot", "kind": "depot"})
+        for kit, state in (("K-1", "scrapped"), ("K-2", "in_stock")):
+            await client.post("/api/v1/kits", json={"kit": kit, "state": state, "location": "depot"})
+        sheet = await client.get("/api/v1/labels?location=depot")
+        assert "K-2" in sheet.text
+        assert "K-1" not in sheet.text
 
 
 async def test_texts_say_what_to_do(database: str) -> None:

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -91,7 +92,10 @@ def route_of(scope: Scope) -> str:
 def _path(scope: Scope) -> str:
     """The path for the log, or its route where somebody put into it what no log may keep."""
     path: str = scope["path"]
-    return route_of(scope) if could_hide_cpr(path) else path[:MAX_PATH]
+    if could_hide_cpr(path):
+        return route_of(scope)
+    # Whoever reads the log in a terminal is not to be sent control characters by a stranger.
+    return (path if path.isprintable() else quote(path))[:MAX_PATH]
 
 
 def _account(scope: Scope, seen: _Seen) -> None:

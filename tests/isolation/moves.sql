@@ -49,3 +49,17 @@ INSERT INTO events (type, kit, body) VALUES ('kit.edited', %(kit)s, %(evidence)s
 
 -- name: commands_over
 UPDATE commands SET state = 'expired', next_attempt_at = 'infinity' WHERE arguments ->> 'note' = %(word)s;
+
+-- name: placed
+-- What was planned in each time was in use for a moment.
+INSERT INTO placements (kit_id, reference_id, organisation_id, programme, state, during, ended_reason)
+SELECT kit_id, reference_id, p.organisation_id, programme, 'ended',
+       tstzrange(p.created_at, p.created_at + interval '1 microsecond'), programme
+FROM placements p JOIN kits USING (kit_id) WHERE kit = %(kit)s;
+
+-- name: component_finding
+INSERT INTO findings (kind, subject, kit_id, component_id, organisation_id, owner_id, severity, state, opened_at, last_seen_at,
+                      cleared_at, evidence)
+SELECT 'firmware_differs', %(word)s, k.kit_id, c.component_id, k.organisation_id, k.owner_id, 'minor', 'cleared', now(), now(),
+       now(), %(evidence)s
+FROM kits k JOIN components c USING (kit_id) WHERE k.kit = %(kit)s AND c.serial = %(kit)s || '-stayed';

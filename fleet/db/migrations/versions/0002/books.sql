@@ -224,6 +224,8 @@ COMMENT ON TABLE book_events IS
 CREATE INDEX book_events_by_kit ON book_events (kit_id, event_id) WHERE kit_id IS NOT NULL;
 CREATE INDEX book_events_by_component ON book_events (component_id, event_id) WHERE component_id IS NOT NULL;
 CREATE INDEX book_events_by_removed ON book_events (removed_id, event_id) WHERE removed_id IS NOT NULL;
+CREATE INDEX book_events_of_pieces_by_organisation ON book_events (organisation_id, component_id)
+    WHERE component_id IS NOT NULL AND kit_id IS NULL;
 CREATE INDEX book_events_by_correction ON book_events (corrects) WHERE corrects IS NOT NULL;
 
 INSERT INTO book_events (recorded_at, occurred_at, what, kit_id, from_state, to_state, location_id, organisation_id, owner_id,
@@ -267,6 +269,7 @@ CREATE TABLE custodies (
     during tstzrange NOT NULL CHECK (NOT isempty(during)),
     CONSTRAINT one_custody_per_kit EXCLUDE USING gist (kit_id WITH =, during WITH &&)
 );
+CREATE INDEX custodies_that_ended ON custodies (organisation_id, kit_id) WHERE NOT upper_inf(during);
 COMMENT ON TABLE custodies IS 'Whose a kit was when. The first one of a kit has no beginning: nobody else had it in these books.';
 
 INSERT INTO stays (kit_id, location_id, during)

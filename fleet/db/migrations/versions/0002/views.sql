@@ -38,24 +38,26 @@ WHERE (SELECT sees_all()) OR organisation_id = ANY ((SELECT seen_organisations()
    OR owner_id = ANY ((SELECT seen_organisations())::integer[]);
 
 -- Names for what the reader may read of the past: what went to somebody else keeps its name for whoever had it. Whether a
--- row that bears the name is shown is decided where the row stands.
+-- row that bears the name is shown is decided where the row stands. What went is told by custodies that ended and, of
+-- pieces outside of kits, by the log: both are in indexes by organisation, so that a whole list can be compared at once.
 CREATE VIEW known_kits AS
 SELECT k.kit_id, k.kit FROM kits k
 WHERE (SELECT sees_all()) OR k.organisation_id = ANY ((SELECT seen_organisations())::integer[])
    OR k.owner_id = ANY ((SELECT seen_organisations())::integer[])
    OR EXISTS (SELECT FROM custodies y
-              WHERE y.kit_id = k.kit_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[]));
+              WHERE y.kit_id = k.kit_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+                AND NOT upper_inf(y.during));
 
 CREATE VIEW known_components AS
 SELECT c.component_id, c.model_id, c.serial FROM components c
 WHERE (SELECT sees_all()) OR c.organisation_id = ANY ((SELECT seen_organisations())::integer[])
    OR c.owner_id = ANY ((SELECT seen_organisations())::integer[])
-   OR EXISTS (SELECT FROM book_events e
-              WHERE e.component_id = c.component_id AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[]))
-   OR EXISTS (SELECT FROM book_events e
-              WHERE e.removed_id = c.component_id AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[]))
    OR EXISTS (SELECT FROM kit_components m JOIN custodies y ON y.kit_id = m.kit_id AND y.during && m.during
-              WHERE m.component_id = c.component_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[]));
+              WHERE m.component_id = c.component_id AND y.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+                AND NOT upper_inf(y.during))
+   OR EXISTS (SELECT FROM book_events e
+              WHERE e.component_id = c.component_id AND e.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+                AND e.kit_id IS NULL);
 
 -- Members of incidents are of whom the kit was then.
 CREATE VIEW seen_members AS

@@ -98,7 +98,7 @@ JOIN known_components c USING (component_id)
 JOIN placements p ON p.kit_id = m.kit_id AND p.during && m.during
 JOIN organisations o ON o.organisation_id = p.organisation_id
 JOIN known_kits k ON k.kit_id = p.kit_id
-WHERE m.component_id = %(component_id)s AND p.placement_id > %(after)s
+WHERE m.component_id = %(component_id)s::bigint AND p.placement_id > %(after)s
 ORDER BY p.placement_id
 LIMIT %(limit)s;
 

@@ -1,5 +1,5 @@
 -- name: begin_replay
--- The subjects are locked, so the caller sees them; their events under earlier organisations are read for the replay only.
+-- The caller has its subjects, or had them; their events under other organisations are read for the replay only.
 SELECT clock_timestamp() AS now,
        set_config('fleet.replayed_kits', %(kit_ids)s::integer[]::text, true),
        set_config('fleet.replayed_components', %(component_ids)s::bigint[]::text, true);
@@ -67,24 +67,25 @@ SET state = %(state)s, state_since = %(since)s, location_id = %(location_id)s, k
 WHERE component_id = %(component_id)s;
 
 -- name: kit_spells
--- What is stored of a kit over time, in one question.
+-- What is stored of a kit over time, in one question. The numbers are cast, because an index over time (gist) serves its
+-- own type only, and a small number comes as a smaller one.
 SELECT 'stay' AS what, stay_id AS row_id, location_id, placement_id, NULL::bigint AS value, lower(during) AS start,
        upper(during) AS "end"
-FROM stays WHERE kit_id = %(kit_id)s
+FROM stays WHERE kit_id = %(kit_id)s::integer
 UNION ALL
 SELECT 'custody', custody_id, NULL, NULL, organisation_id, lower(during), upper(during)
-FROM custodies WHERE kit_id = %(kit_id)s
+FROM custodies WHERE kit_id = %(kit_id)s::integer
 UNION ALL
 SELECT 'placement', placement_id, NULL, NULL, placement_id, lower(during), upper(during)
-FROM placements WHERE kit_id = %(kit_id)s AND during IS NOT NULL;
+FROM placements WHERE kit_id = %(kit_id)s::integer AND during IS NOT NULL;
 
 -- name: component_spells
 SELECT 'stay' AS what, stay_id AS row_id, location_id, placement_id, NULL::bigint AS value, lower(during) AS start,
        upper(during) AS "end"
-FROM stays WHERE component_id = %(component_id)s
+FROM stays WHERE component_id = %(component_id)s::bigint
 UNION ALL
 SELECT 'membership', membership_id, NULL, NULL, kit_id, lower(during), upper(during)
-FROM kit_components WHERE component_id = %(component_id)s;
+FROM kit_components WHERE component_id = %(component_id)s::bigint;
 
 -- name: remove_stay
 DELETE FROM stays WHERE stay_id = ANY(%(row_ids)s);

@@ -18,6 +18,7 @@ FILES = sorted(
     for path in Path(str(resources.files("fleet"))).rglob("*.sql")
     if "migrations" not in path.parts
 )
+LEDGER = load_queries("fleet.state.ledger", "ledger.sql")
 _COMMENTS = re.compile(r"\A(\s*--[^\n]*\n)+")
 _MAKES_STAGE = re.compile(r"CREATE TEMP(ORARY)? TABLE")
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s|%(%)")
@@ -69,3 +70,26 @@ def _understand(connection: psycopg.Connection[Any], body: str) -> None:
         connection.execute(b"DEALLOCATE understood")
     elif not _MAKES_STAGE.match(body):
         connection.execute(body.encode())
+
+
+@pytest.mark.parametrize(
+    ("query", "values", "lookups"),
+    [
+        (LEDGER["kit_spells"], {"kit_id": 7}, ["kit_id"] * 3),
+        (LEDGER["component_spells"], {"component_id": 7}, ["component_id"] * 2),
+        (b"SELECT kit_id FROM known_kits WHERE kit = %(kit)s", {"kit": "K-7"}, ["kit"]),
+        (b"SELECT kit FROM known_kits WHERE kit_id = ANY(%(ids)s)", {"ids": [7, 8]}, ["kit_id"]),
+        (b"SELECT serial FROM known_components WHERE component_id = %(id)s", {"id": 7}, ["component_id"]),
+    ],
+    ids=["of a kit over time", "of a piece over time", "a kit's number", "names of kits", "a serial"],
+)
+def test_what_is_asked_by_number_is_looked_up_in_an_index(
+    database: str, query: bytes, values: Mapping[str, Any], lookups: list[str]
+) -> None:
+    with psycopg.connect(database) as connection:
+        # An empty table is read as a whole, unless that is forbidden.
+        connection.execute("SET LOCAL enable_seqscan = off")
+        plan = [text for (text,) in connection.execute(b"EXPLAIN " + query, values).fetchall()]
+    for column in set(lookups):
+        found = [line for line in plan if re.search(rf"Index Cond: \(+{column} = ", line)]
+        assert len(found) >= lookups.count(column), "\n".join(plan)

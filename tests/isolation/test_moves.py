@@ -199,6 +199,11 @@ async def test_each_is_told_of_its_own_time_by_every_route(moved: Moved, slug: s
 async def test_the_owner_is_told_all_of_it_and_others_nothing(moved: Moved) -> None:
     async with looking(moved, REGION) as client:
         answers = await told(moved, client)
+        # It was at A's until B moved it, so that stay is of both.
+        for slug, places in ((A, {place_of(A)}), (B, {place_of(A), place_of(B)})):
+            stays = (await client.get(f"{PREFIX}/exports/stays?format=csv&organisation={slug}")).text
+            of_kit = [line for line in stays.splitlines() if line.startswith(f"{KIT},")]
+            assert {place for place in map(place_of, (A, B)) if any(place in line for line in of_kit)} == places
     for route, answer in answers.items():
         assert answer.is_success, (route, answer.text)
         if not route.endswith("/members") and "stays" not in route:

@@ -14,6 +14,7 @@ from fleet.api.auth import Call, requires
 from fleet.api.etags import IfMatch, etag, seen_revisions, stale
 from fleet.api.problems import documented
 from fleet.api.shapes import PREFIX, Answer, Body, Line, Moment, NumberPath, Page, PageQuery, Word, decode_cursor, page
+from fleet.errors import ForbiddenError
 from fleet.state.registry import kittypes, models
 from fleet.state.registry.editing import Outdated
 
@@ -161,7 +162,8 @@ async def get_model(call: ReadCatalogue, id: NumberPath, response: Response) -> 
 async def edit_model(
     call: WriteCatalogue, id: NumberPath, edit: ModelEdit, response: Response, if_match: IfMatch = None
 ) -> Model:
-    """Edit a model; its kind stays."""
+    """Edit a model, for who is bound to no organisation; its kind stays."""
+    _check_whole(call)
     changes = edit.model_dump(include=edit.model_fields_set)
     outcome = await models.edit_model(call.connection, id, changes, revisions=seen_revisions(if_match))
     if isinstance(outcome, Outdated):
@@ -205,13 +207,20 @@ async def get_kit_type(call: ReadCatalogue, kit_type: TypePath, response: Respon
 async def edit_kit_type(
     call: WriteCatalogue, kit_type: TypePath, edit: KitTypeEdit, response: Response, if_match: IfMatch = None
 ) -> KitType:
-    """Edit a kit type; kits that are ready or out stay as they are."""
+    """Edit a kit type, for who is bound to no organisation; kits that are ready or out stay as they are."""
+    _check_whole(call)
     changes = edit.model_dump(include=edit.model_fields_set)
     outcome = await kittypes.edit_kit_type(call.connection, kit_type, changes, revisions=seen_revisions(if_match))
     if isinstance(outcome, Outdated):
         raise stale(outcome.revision)
     response.headers["ETag"] = etag(outcome.revision)
     return KitType.model_validate(outcome)
+
+
+def _check_whole(call: Call) -> None:
+    """The catalogue is shared: guards and findings of all go by it, so one of them alone does not change it."""
+    if call.principal.scope(Permission.CATALOGUE_WRITE).organisations is not None:
+        raise ForbiddenError("it is shared by all organisations: only who is bound to none of them may change it")
 
 
 def _model(found: models.Model) -> Model:

@@ -49,6 +49,9 @@ class TransitionBody(Body):
     placement: Number | None = None
     reason: Line | None = None
     occurred_at: Happened = None
+    arrived_at: Annotated[
+        GivenMoment | None, Field(description="When it came to where it is installed: what is heard later is its proof")
+    ] = None
     override: Override = False
     with_components: bool = Field(False, description="The pieces in it go the same way (scrapped, returned)")
 

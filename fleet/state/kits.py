@@ -93,7 +93,7 @@ async def create_kit(connection: Connection, new: NewKit, *, by: Principal) -> K
         check_may_own(by, Permission.KITS_WRITE, organisation_id, owner_id)
         await _check_kit_type(connection, new.kit_type)
         whose = {"organisation_id": organisation_id, "owner_id": owner_id}
-        place = None if new.location is None else await location_id(connection, new.location, by=by, **whose)
+        place = None if new.location is None else await location_id(connection, new.location)
         values = {**asdict(new), **whose, "location_id": place, "wanted_components": Jsonb(dict(new.wanted_components))}
         kit_id = await fetch_value(connection, _SQL["insert"], values)
         if kit_id is None:

@@ -190,6 +190,7 @@ async def test_nobody_overwrites_what_somebody_else_changed(database: str) -> No
 async def test_only_steps_of_the_table_are_taken(database: str) -> None:
     async with api(database) as client:
         await client.post(KITS, json={"kit": "K-1", "state": "dispatched"})
+        await client.post("/api/v1/locations", json={"slug": "home-17", "name": "Home 17", "kind": "other"})
         steps = f"{KITS}/K-1/transitions"
         refused = problem(await client.post(steps, json={"to": "ready"}), 409)
         assert refused["allowed"] == ["installed", "retrieved", "lost"]
@@ -198,6 +199,7 @@ async def test_only_steps_of_the_table_are_taken(database: str) -> None:
         problem(await client.post(steps, json={"to": "scrapped"}), 422, "reason")
         problem(await client.post(steps, json={"to": "sold"}), 422, "to")
         problem(await client.post(f"{KITS}/K-9/transitions", json={"to": "ready"}), 404)
+        problem(await client.post(steps, json={"to": "installed", "location": "Hoem 17"}), 422, "location")
         unproven = problem(await client.post(steps, json={"to": "installed", "location": "Home 17"}), 409)
         assert [each["code"] for each in unproven["unmet"]] == ["not_heard_since_arrival"]
         override = {"to": "installed", "location": "Home 17", "override": True}

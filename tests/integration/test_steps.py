@@ -36,8 +36,8 @@ async def test_a_kit_goes_to_a_citizen_and_comes_back(database: str) -> None:
         pieces = await enter_pieces(client, await enter_type(client))
         await prepare(client, database, "K-1", pieces)
         placement = await place(client, "K-1")
-        await step(client, "K-1", "ready")
-        await step(client, "K-1", "dispatched", location="depot")
+        assert (await step(client, "K-1", "ready"))["location"] == "depot"
+        assert (await step(client, "K-1", "dispatched"))["location"] is None
         tell(database, "K-1", contact=PERIPHERALS)
         home = await step(client, "K-1", "installed")
         assert (home["placement"], home["placement_id"], home["location"]) == ("KOL-8841", placement, None)
@@ -85,6 +85,24 @@ async def test_the_proof_of_function_is_of_the_home_and_not_of_the_depot(databas
         assert "not_heard_since_arrival" in await blocked(client, "kits/K-1/transitions", to="installed")
         tell(database, "K-1", contact=PERIPHERALS)
         await step(client, "K-1", "installed")
+
+
+async def test_the_crew_says_when_it_arrived(database: str) -> None:
+    async with api(database) as client:
+        await prepare(client, database, "K-1", await enter_pieces(client, await enter_type(client)))
+        await place(client, "K-1")
+        await step(client, "K-1", "ready")
+        await step(client, "K-1", "dispatched")
+        tell(database, "K-1", contact=PERIPHERALS)
+        now = datetime.now(UTC)
+        arrived = {"to": "installed", "arrived_at": now.isoformat()}
+        assert "not_heard_since_arrival" in await blocked(client, "kits/K-1/transitions", **arrived)
+        late = {**arrived, "arrived_at": (now + timedelta(hours=1)).isoformat()}
+        problem(await client.post(f"{API}/kits/K-1/transitions", json=late), 422, "arrived_at")
+        odd = {**arrived, "to": "retrieved"}
+        problem(await client.post(f"{API}/kits/K-1/transitions", json=odd), 422, "arrived_at")
+        tell(database, "K-1", contact=PERIPHERALS)
+        await step(client, **{"kit": "K-1", **arrived})
 
 
 async def test_a_kit_is_ready_when_it_is_complete_calibrated_and_told_its_software(database: str) -> None:

@@ -240,7 +240,6 @@ UNIQUE = {
     f"POST {PREFIX}/kits": "numbers of kits are the installation's: a taken one is told to be taken",
 }
 OWN_WORDS = {
-    "location": "a place that is not known becomes one of one's own",
     "reference": "pseudonyms are one's own",
     "codes": "whatever was scanned is written down as it was read",
 }

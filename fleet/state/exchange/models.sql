@@ -37,6 +37,8 @@ SELECT line, key, reason
 FROM told, LATERAL (SELECT CASE
     WHEN first <> line THEN format('name: stands in line %%s already', first)
     WHEN model_id IS NOT NULL AND NOT %(update)s THEN 'name: exists already'
+    WHEN model_id IS NOT NULL AND NOT (SELECT sees_all())
+        THEN 'name: is shared by all organisations, only who is bound to none of them changes it'
     WHEN kind <> known_kind THEN format('kind: is %%s in the books and stays so', known_kind)
     END AS reason) why
 WHERE reason IS NOT NULL

@@ -108,7 +108,7 @@ async def correct(connection: Connection, event_id: int, correction: Correction,
         pieces = {each for row in together for each in row.components}
         async with opened(connection, kits=kits, components=pieces, bundles=True) as log:
             _check_seen(log, target, kits, pieces)
-            values = await _values(connection, log, target, correction, by)
+            values = await _values(connection, log, target, correction)
             entries = _entries(log, target, together, correction, values)
             books = tried(log, entries)
             _check_whose(books, target, correction)
@@ -176,18 +176,15 @@ def _check_seen(log: Log, target: _Row, kits: set[int], pieces: set[int]) -> Non
         raise ForbiddenError("it was entered together with what is outside of your organisations")
 
 
-async def _values(
-    connection: Connection, log: Log, target: _Row, correction: Correction, by: Principal
-) -> dict[str, Any]:
+async def _values(connection: Connection, log: Log, target: _Row, correction: Correction) -> dict[str, Any]:
     """What is put in place of the event's own values, as the log keeps it."""
     values: dict[str, Any] = {}
     if correction.occurred_at is not None:
         values["occurred_at"] = moment(log, correction.occurred_at).at
     if correction.to_state is not None:
         values["to_state"] = correction.to_state
-    row = log.kits[target.kit_id] if target.kit_id is not None else log.components[target.components[0]]
     if correction.location is not None:
-        values |= where(await location_place(connection, correction.location, row, by))
+        values |= where(await location_place(connection, correction.location))
     elif correction.placement is not None and target.kit_id is not None:
         found = await places.placement(connection, correction.placement, target.kit_id)
         values |= where(Place(placement_id=found.placement_id))

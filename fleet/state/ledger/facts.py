@@ -34,10 +34,11 @@ def piece_of(row: ComponentRow) -> Piece:
     )
 
 
-async def kit_facts(
-    connection: Connection, log: Log, kit_id: int, book: KitBook, at: datetime, *, with_components: bool = False
-) -> KitFacts:
-    """The facts for a step of a kit at `at`; what its tablet told is the newest there is."""
+async def kit_facts(connection: Connection, log: Log, kit_id: int, book: KitBook, at: datetime) -> KitFacts:
+    """The facts for a step of a kit at `at`; what its tablet told is the newest there is.
+
+    Proof counts from when it came to where it is; without a word of that, from when it left for there.
+    """
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["kit_facts"], {"kit_id": kit_id})
         (row,) = await cursor.fetchall()
@@ -60,7 +61,6 @@ async def kit_facts(
         heard=tuple(each for each in messages if each is not None),
         pairing=_heard(row, "pairing"),
         peripherals=tuple(_peripheral(each) for each in row["peripherals"] or ()),
-        with_components=with_components,
     )
 
 

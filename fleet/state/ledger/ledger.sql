@@ -196,13 +196,6 @@ SELECT component_id, kit_id, tstzrange(state_since, NULL) FROM entered WHERE kit
 -- name: location_known
 SELECT EXISTS (SELECT FROM locations WHERE slug = %(text)s OR lower(name) = lower(%(text)s));
 
--- name: add_location
--- Without a conflict target: a slug that the caller cannot see is taken as well.
-INSERT INTO locations (slug, name, kind, organisation_id)
-VALUES (%(slug)s, %(name)s, %(kind)s, %(organisation_id)s)
-ON CONFLICT DO NOTHING
-RETURNING location_id;
-
 -- name: placement
 SELECT placement_id, kit_id AS planned_kit_id, organisation_id, state
 FROM placements WHERE placement_id = %(placement_id)s

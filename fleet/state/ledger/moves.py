@@ -41,7 +41,7 @@ async def move_kit(
         if placement is not None:
             place: Place | None = places.home(await places.placement(connection, placement, kit_id))
         else:
-            place = await location_place(connection, location, row, by)
+            place = await location_place(connection, location)
         if value_at(log.kit(kit_id).stays, when.at) == place:
             return ()
         entry = Entry(_event(row, when, place, kit_id=kit_id), backdated=when.backdated, reason=reason)
@@ -66,7 +66,7 @@ async def move_component(
         book = log.component(component_id)
         if value_at(book.memberships, when.at) is not None:
             raise ConflictError(f"component {row.serial} is in a kit: move the kit, or take it out first")
-        place = await location_place(connection, location, row, by)
+        place = await location_place(connection, location)
         if value_at(book.stays, when.at) == place:
             return ()
         entry = Entry(_event(row, when, place, component_id=component_id), backdated=when.backdated, reason=reason)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, count
 
-from fleet.access.principal import Principal
-from fleet.access.roles import Permission
 from fleet.db.rows import fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError
 from fleet.state.ledger.book import Place
 from fleet.state.ledger.store import SQL, Connection
-from fleet.state.registry.locations import LocationKind, location_called
-from fleet.state.texts import bad_text, looks_like_cpr, slug_of
-
-MAX_ATTEMPTS = 50
-"""Names that lead to the same slug before somebody must choose one themself."""
+from fleet.state.registry.locations import location_called
+from fleet.state.texts import bad_text, looks_like_cpr
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +35,10 @@ def check_location(text: str | None) -> None:
         raise InvalidError("location", problem)
 
 
-async def location_id(
-    connection: Connection, text: str, *, by: Principal, organisation_id: int | None, owner_id: int | None = None
-) -> int:
-    """The location called `text`; one that is not known is entered for those who may, as the organisation's own.
+async def location_id(connection: Connection, text: str) -> int:
+    """The location called `text`, by its slug or else its name.
 
-    Raises InvalidError that tells how to make it, or that several have the name.
+    One that is not known is refused: a typo would be a depot, and somebody's name a place. Raises InvalidError.
     """
     check_location(text)
     name = text.strip()
@@ -55,10 +47,7 @@ async def location_id(
         return found.location_id
     if await fetch_value(connection, SQL["location_known"], {"text": name}):
         raise InvalidError("location", f"{name!r} is no longer in use, or several are called so: give its slug")
-    if not by.holds(Permission.LOCATIONS_WRITE, organisation_id, owner_id):
-        raise InvalidError("location", f"there is none called {name!r}; make it with POST /api/v1/locations")
-    owned = by.holds(Permission.LOCATIONS_WRITE, organisation_id)
-    return await _make(connection, name, organisation_id if owned else owner_id)
+    raise InvalidError("location", f"there is none called {name!r}: enter it with POST /api/v1/locations first")
 
 
 async def placement(connection: Connection, number: int, kit_id: int) -> Placement:
@@ -81,20 +70,3 @@ async def planned_placement(connection: Connection, kit_id: int) -> Placement | 
 def home(found: Placement) -> Place:
     """The home of a placement."""
     return Place(placement_id=found.placement_id)
-
-
-async def _make(connection: Connection, name: str, organisation_id: int | None) -> int:
-    slug = slug_of(name) or LocationKind.OTHER.value
-    for number in chain([None], count(2)):
-        values = {
-            "slug": slug if number is None else f"{slug[:58]}-{number}",
-            "name": name,
-            "kind": LocationKind.OTHER.value,
-            "organisation_id": organisation_id,
-        }
-        made = await fetch_value(connection, SQL["add_location"], values)
-        if made is not None:
-            return int(made)
-        if number is not None and number > MAX_ATTEMPTS:
-            break
-    raise InvalidError("location", f"too many are called like {name!r}: make it with a slug of its own")

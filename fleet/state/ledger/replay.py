@@ -111,13 +111,13 @@ class _KitReader(_Reader):
         return self._enter(event)
 
     def _enter(self, event: Event) -> Illegal | None:
-        """Come into a state; leaving the states of a home leaves the home, and what is lost has no known place."""
+        """Come into a state; leaving those of a home leaves the home, and what is lost or on its way is nowhere."""
         state = _KIT_STATES.get(event.to_state or "")
         if state is None:
             return Illegal(event, IllegalCode.UNKNOWN_STATE, self.state.value, event.to_state)
         self.state.set(state, event.occurred_at)
         at = self.place.value
-        if state is KitState.LOST or (at is not None and at.placement_id is not None and state not in AT_HOME):
+        if state in _NOWHERE or (at is not None and at.placement_id is not None and state not in AT_HOME):
             self.place.set(None, event.occurred_at)
         given = place_of(event)
         return self._placed(event) if given is None else self._go(event, given)
@@ -269,6 +269,8 @@ def place_of(event: Event) -> Place | None:
     return Place(event.location_id, event.placement_id)
 
 
+_NOWHERE = frozenset({KitState.LOST, KitState.DISPATCHED})
+"""States that a kit comes into at no known place, unless one is told."""
 _KIT_STATES: dict[str, KitState] = {state.value: state for state in KitState}
 _COMPONENT_STATES: dict[str, ComponentState] = {state.value: state for state in ComponentState}
 _NEVER = Event(event_id=0, occurred_at=datetime.min, what=What.OPENING)  # noqa: DTZ901 - stands for no event at all

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -41,7 +41,8 @@ T = TypeVar("T", KitState, ComponentState)
 class KitStep:
     """A step of a kit; to a `location` (slug or name) or the home of a `placement` (number), else it stays where it is.
 
-    `occurred_at` back-dates it. `override` takes it although guards are not met, where the caller may, and says why in
+    `occurred_at` back-dates it; `arrived_at` is when it came to where it is installed, for the proof of function,
+    unless a move told that. `override` takes it although guards are not met, where the caller may, and says why in
     `reason`. `with_components` lets the pieces go the same way out of the books.
     """
 
@@ -50,6 +51,7 @@ class KitStep:
     placement: int | None = None
     reason: str | None = None
     occurred_at: datetime | None = None
+    arrived_at: datetime | None = None
     override: bool = False
     with_components: bool = False
 
@@ -99,13 +101,13 @@ async def take_kit_step(
         found = allowed_step(KITS, source, step.to, by, row)
         if isinstance(found, NotAllowed):
             return found
+        place = await _place(connection, row, book, step)
         facts = KitFacts(when.at)
         if found.guards:
-            facts = await kit_facts(connection, log, kit_id, book, when.at, with_components=step.with_components)
+            facts = _as_told(await kit_facts(connection, log, kit_id, book, when.at), step)
         blocked, override = judged(found, facts, step, by, row)
         if blocked is not None:
             return blocked
-        place = await _place(connection, row, book, step, by)
         entries = _kit_entries(log, row, step, _How(source, place, when, override))
         marks = Marks("kit.moved", {"from": source.value, "to": step.to.value})
         return Taken(await write(connection, log, entries, marks, by=by), source, step.to)
@@ -136,7 +138,7 @@ async def take_component_step(
         blocked, override = judged(found, _piece_facts(log, row, book, when, held_in), step, by, row)
         if blocked is not None:
             return blocked
-        place = await location_place(connection, step.location, row, by)
+        place = await location_place(connection, step.location)
         if place is None and leaves and step.to is not ComponentState.LOST:
             place = kit_place(log, held_in, when)
         event = _component_event(row, step, when, place, kit_id=held_in if leaves else None)
@@ -152,6 +154,8 @@ def check_kit_step(step: KitStep) -> None:
         raise InvalidError("placement", "give a location or a placement, not both")
     if step.with_components and step.to not in FINAL:
         raise InvalidError("with_components", f"is for steps to {' and '.join(sorted(FINAL))}")
+    if step.arrived_at is not None and step.to is not KitState.INSTALLED:
+        raise InvalidError("arrived_at", f"is for steps to {KitState.INSTALLED}")
 
 
 def check_component_step(step: ComponentStep) -> None:
@@ -227,14 +231,18 @@ def kit_place(log: Log, kit_id: int | None, when: Moment) -> Place | None:
     return value_at(log.kit(kit_id).stays, when.at) if kit_id in log.kits and kit_id is not None else None
 
 
-async def location_place(
-    connection: Connection, text: str | None, row: KitRow | ComponentRow, by: Principal
-) -> Place | None:
-    """The location called so, for a thing of that organisation; raises InvalidError."""
-    if text is None:
-        return None
-    whose = {"organisation_id": row.organisation_id, "owner_id": row.owner_id}
-    return Place(location_id=await places.location_id(connection, text, by=by, **whose))
+async def location_place(connection: Connection, text: str | None) -> Place | None:
+    """The location called so; raises InvalidError."""
+    return None if text is None else Place(location_id=await places.location_id(connection, text))
+
+
+def _as_told(facts: KitFacts, step: KitStep) -> KitFacts:
+    """The facts with what the caller says: proof counts from the arrival, if that is later than what is known."""
+    arrived = step.arrived_at
+    if arrived is not None and arrived > facts.at:
+        raise InvalidError("arrived_at", "is after the step")
+    proof_from = facts.proof_from if arrived is None else max(arrived, facts.proof_from or arrived)
+    return replace(facts, with_components=step.with_components, proof_from=proof_from)
 
 
 def _check_step(machine: Machine[Any], step: KitStep | ComponentStep) -> None:
@@ -255,12 +263,12 @@ def _pieces_going(log: Log, kit_id: int, step: KitStep) -> list[int]:
     return [piece.component_id for piece in log.pieces_of(kit_id)] if step.with_components else []
 
 
-async def _place(connection: Connection, row: KitRow, book: KitBook, step: KitStep, by: Principal) -> Place | None:
+async def _place(connection: Connection, row: KitRow, book: KitBook, step: KitStep) -> Place | None:
     """Where the step leads to; an installation without a word goes to the home that is planned for the kit."""
     if step.placement is not None:
         return places.home(await places.placement(connection, step.placement, row.kit_id))
     if step.location is not None or step.to is not KitState.INSTALLED:
-        return await location_place(connection, step.location, row, by)
+        return await location_place(connection, step.location)
     if book.place is not None and book.place.placement_id is not None:
         return None
     planned = await places.planned_placement(connection, row.kit_id)

@@ -90,7 +90,7 @@ async def swap(connection: Connection, kit: str, change: Swap, *, by: Principal)
             if blocked is not None:
                 return blocked
         entry = Entry(
-            _event(kit_row, change, when, await _place(connection, log, kit_row, change, when, by=by)),
+            _event(kit_row, change, when, await _place(connection, log, kit_row, change, when)),
             pieces[change.outgoing].state if change.outgoing is not None else ComponentState.IN_STOCK,
             backdated=when.backdated,
             override=override,
@@ -146,13 +146,11 @@ def _check_open(log: Log, kit: KitRow, state: KitState, change: Swap, when: Mome
         raise ConflictError(f"kit {kit.kit} is {state}: pieces go into a kit that is one of {known}")
 
 
-async def _place(
-    connection: Connection, log: Log, kit: KitRow, change: Swap, when: Moment, *, by: Principal
-) -> Place | None:
+async def _place(connection: Connection, log: Log, kit: KitRow, change: Swap, when: Moment) -> Place | None:
     if change.outgoing is None:
         return None
     if change.location is not None:
-        return await location_place(connection, change.location, kit, by)
+        return await location_place(connection, change.location)
     return None if change.state is ComponentState.LOST else kit_place(log, kit.kit_id, when)
 
 

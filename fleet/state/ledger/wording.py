@@ -30,7 +30,10 @@ TEXTS: dict[UnmetCode, tuple[str, str]] = {
         "{component} is {reported}, wanted is {wanted}",
         "{component} er {reported}, ønsket er {wanted}",
     ),
-    U.NOT_HEARD_SINCE_ARRIVAL: ("not heard live since it arrived ({since})", "ikke hørt siden ankomsten ({since})"),
+    U.NOT_HEARD_SINCE_ARRIVAL: (
+        "not heard live since it arrived or was on its way ({since})",
+        "ikke hørt, siden det ankom eller var undervejs ({since})",
+    ),
     U.CLOCK_WRONG: (
         "the tablet's clock is {offset_s} s off, so its messages prove nothing",
         "tablettens ur går {offset_s} s forkert, så dens meldinger beviser intet",

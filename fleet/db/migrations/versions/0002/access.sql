@@ -157,10 +157,14 @@ COMMENT ON PROCEDURE guard_installation IS 'Only for those who are bound to no o
 CREATE PROCEDURE share(t regclass) LANGUAGE plpgsql AS $$
 BEGIN
     CALL admit_processes(t);
-    EXECUTE format('CREATE POLICY shared ON %s TO fleet_api USING (true) WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY shared ON %s FOR SELECT TO fleet_api USING (true)', t);
+    EXECUTE format('CREATE POLICY shared_insert ON %s FOR INSERT TO fleet_api WITH CHECK (true)', t);
+    EXECUTE format('CREATE POLICY shared_update ON %s FOR UPDATE TO fleet_api USING ((SELECT sees_all()))', t);
+    EXECUTE format('CREATE POLICY shared_delete ON %s FOR DELETE TO fleet_api USING ((SELECT sees_all()))', t);
 END
 $$;
-COMMENT ON PROCEDURE share IS 'A catalogue that holds nothing of anybody; the permission of the route decides who writes it.';
+COMMENT ON PROCEDURE share IS
+    'A catalogue that holds nothing of anybody: seen and added to by all, changed by who is bound to no organisation.';
 
 -- Organisations: suppliers, lessors and operators are a directory for all; everybody else is seen by scope.
 CALL admit_processes('organisations');

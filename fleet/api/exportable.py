@@ -19,6 +19,13 @@ _ALL: tuple[Export, ...] = (
     Export("billable-events", Permission.BILLING_READ, _SQL["billable_events"]),
     Export("alerts", Permission.ALERTS_READ, _SQL["alerts"]),
     Export("service-requests", Permission.REQUESTS_READ, _SQL["service_requests"]),
+    Export("incidents", Permission.ALERTS_READ, _SQL["incidents"]),
+    Export("receipts", Permission.ORDERS_READ, _SQL["receipts"]),
+    Export("stock-minimums", Permission.STOCK_READ, _SQL["stock_minimums"]),
+    Export("reservations", Permission.STOCK_READ, _SQL["reservations"]),
+    Export("stocktakes", Permission.STOCK_READ, _SQL["stocktakes"]),
+    Export("commands", Permission.TELEMETRY_READ, _SQL["commands"]),
+    Export("agreements", Permission.ORGANISATIONS_READ, _SQL["agreements"]),
 )
 
 EXPORTS: Mapping[str, Export] = {each.kind: each for each in _ALL}

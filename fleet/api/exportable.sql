@@ -62,3 +62,75 @@ LEFT JOIN known_kits k ON k.kit_id = r.kit_id
 LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY r.request_id;
+
+-- name: receipts
+SELECT r.receipt_id, r.order_id, r.order_line_id, m.manufacturer, m.name AS model, o.slug AS organisation, l.slug AS location,
+       cardinality(r.component_ids) AS pieces, r.received_at, r.delivery_note, r.recorded_at, r.actor
+FROM receipts r
+JOIN order_lines n USING (order_line_id)
+JOIN models m USING (model_id)
+JOIN locations l ON l.location_id = r.location_id
+LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY r.receipt_id;
+
+-- name: stock_minimums
+SELECT s.minimum_id, o.slug AS organisation, m.manufacturer, m.name AS model, l.slug AS location, s.minimum, s.target
+FROM stock_minimums s
+JOIN models m USING (model_id)
+JOIN locations l USING (location_id)
+LEFT JOIN organisations o ON o.organisation_id = s.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY s.minimum_id;
+
+-- name: reservations
+SELECT r.reservation_id, o.slug AS organisation, m.manufacturer, m.name AS model, l.slug AS location, r.quantity, c.serial,
+       k.kit, r.placement_id, r.visit, lower(r.during) AS starts_on, upper(r.during) - 1 AS ends_on, r.state, r.ended_at,
+       r.ended_reason, r.actor, r.created_at
+FROM reservations r
+LEFT JOIN models m USING (model_id)
+LEFT JOIN locations l ON l.location_id = r.location_id
+LEFT JOIN known_components c ON c.component_id = r.component_id
+LEFT JOIN known_kits k ON k.kit_id = r.kit_id
+LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY r.reservation_id;
+
+-- name: stocktakes
+SELECT t.stocktake_id, o.slug AS organisation, l.slug AS place, t.state AS stocktake_state, t.opened_at, t.opened_by,
+       t.ended_at, t.ended_by, r.finding, r.name, m.manufacturer, m.name AS model, r.state, r.location, r.in_kit, r.resolution,
+       r.reason
+FROM stocktakes t
+JOIN locations l USING (location_id)
+LEFT JOIN stocktake_results r USING (stocktake_id)
+LEFT JOIN models m USING (model_id)
+LEFT JOIN organisations o ON o.organisation_id = t.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY t.stocktake_id, r.item;
+
+-- name: commands
+SELECT c.command_id, k.kit, o.slug AS organisation, c.name, c.arguments, c.requested_by, c.requested_at, c.expires_at,
+       c.state, c.attempts, c.sent_at, c.replied_at, c.reply_status, c.result
+FROM commands c
+LEFT JOIN known_kits k ON k.kit_id = c.kit_id
+LEFT JOIN organisations o ON o.organisation_id = c.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY c.requested_at, c.command_id;
+
+-- name: incidents
+SELECT i.incident_id, i.rule, i.state, i.opened_at, i.cleared_at, i.installed_kits, k.kit, o.slug AS organisation, m.joined_at,
+       m.left_at
+FROM incidents i
+LEFT JOIN incident_members m USING (incident_id)
+LEFT JOIN known_kits k ON k.kit_id = m.kit_id
+LEFT JOIN organisations o ON o.organisation_id = m.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY i.incident_id, m.kit_id;
+
+-- name: agreements
+SELECT a.agreement_id, p.slug AS operator, o.slug AS organisation, a.valid_from, a.valid_until, a.note
+FROM agreements a
+JOIN organisations p ON p.organisation_id = a.operator_id
+JOIN organisations o ON o.organisation_id = a.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY a.agreement_id;

@@ -43,7 +43,7 @@ def token(header: dict[str, Any] | None = None, key: Any = KEY, **other: Any) ->
 @pytest.mark.parametrize(
     "good",
     [
-        lambda: token(),
+        token,
         lambda: token({"alg": "ES256", "kid": "two"}, CURVE),
         lambda: token(aud=["fleet"]),
         lambda: token(aud=["fleet", "other"], azp="fleet"),

@@ -33,6 +33,7 @@ heartbeat_interval_s = 3600
 [expect]
 derive = false
 """
+LISTENING = "SELECT count(*) FROM listening WHERE state = 'listening'"
 KIT = parse(ONE_TABLET).kit_ids()[0]
 
 
@@ -50,7 +51,11 @@ async def running_worker(settings: Settings) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def running_tablet(settings: Settings) -> AsyncIterator[None]:
-    """One simulated tablet, connected and reporting nothing by itself after its start."""
+    """One simulated tablet, connected and reporting nothing by itself after its start.
+
+    It starts when ingest hears: not every broker says of a message that nobody subscribed.
+    """
+    await eventually(lambda: value(settings.dsn(), LISTENING), 20, "listening")
     stop = asyncio.Event()
     options = Options(endpoint=settings.endpoint())
     task = asyncio.create_task(simulate(parse(ONE_TABLET), options, stop=stop))

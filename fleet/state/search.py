@@ -26,7 +26,7 @@ MAX_TEXT = 200
 TAIL = 4
 SHORTEST_PREFIX = 3
 """Fewer characters are the beginning of too much."""
-CANDIDATES = 4_000
+CANDIDATES = 3_000
 """Kits with the first of several words that are looked through for the others, at most."""
 _END = chr(0x10FFFF)
 """Sorts behind every character under COLLATE "C"."""

@@ -31,7 +31,7 @@ from fleet.api.shapes import (
     decode_cursor,
     page,
 )
-from fleet.state.registry import components
+from fleet.state.registry import calibrations, components
 from fleet.state.registry.editing import Outdated
 
 router = APIRouter(prefix=PREFIX, tags=["components"])
@@ -217,8 +217,8 @@ async def calibrate(
     """Record a calibration; one that failed is kept in the history and changes no date."""
 
     async def work() -> Component:
-        done = components.Calibration(**body.model_dump())
-        return component(await components.calibrate(call.connection, id, done, by=call.principal))
+        done = calibrations.Calibration(**body.model_dump())
+        return component(await calibrations.calibrate(call.connection, id, done, by=call.principal))
 
     return await idempotency.once(request, call, key, work, status=201)
 

@@ -33,7 +33,7 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.state.logistics import repairs
-from fleet.state.registry.components import Calibration
+from fleet.state.registry.calibrations import Calibration
 from fleet.state.registry.editing import Outdated
 
 router = APIRouter(prefix=PREFIX, tags=["repairs"])

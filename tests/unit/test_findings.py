@@ -13,14 +13,16 @@ from hypothesis import strategies as st
 
 from fleet.protocol.messages import Software, decode, encode
 from fleet.protocol.topics import Kind as MessageKind
-from fleet.state.findings.judge import (
-    AFTER_CHANGE,
-    AFTER_STEP,
+from fleet.state.findings.facts import (
     HeardKit,
     IdentityFacts,
     Listening,
     PeripheralFacts,
     Sighting,
+)
+from fleet.state.findings.judge import (
+    AFTER_CHANGE,
+    AFTER_STEP,
     judge_heard,
     judge_identity,
     judge_peripherals,

@@ -14,12 +14,7 @@ from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.log import get_logger
-from fleet.state.findings.judge import (
-    AHEAD,
-    ENDED,
-    IN_CONTACT,
-    QUIET_S,
-    QUIET_STATES,
+from fleet.state.findings.facts import (
     DatedPiece,
     Found,
     HeardKit,
@@ -29,6 +24,13 @@ from fleet.state.findings.judge import (
     PeripheralFacts,
     Sighting,
     UnheardKit,
+)
+from fleet.state.findings.judge import (
+    AHEAD,
+    ENDED,
+    IN_CONTACT,
+    QUIET_S,
+    QUIET_STATES,
     judge_dates,
     judge_heard,
     judge_identity,

@@ -190,9 +190,10 @@ def _phases(
     book: KitBook | ComponentBook,
 ) -> list[Phase]:
     ordered = sorted(points)
+    states: tuple[Spell[Any], ...] = book.states
     found: list[Phase] = []
     for start, end in zip(ordered, [*ordered[1:], None], strict=True):
-        state = value_at(book.states, start)  # type: ignore[misc]
+        state = value_at(states, start)
         if state is None:
             continue
         place, kit_id, event_id = where(start)

@@ -123,12 +123,19 @@ class Log:
                 of_kit.setdefault(kit_id, list(self._of_kit[kit_id])).append(event)
             for component_id in _components_of(event):
                 of_component.setdefault(component_id, list(self._of_component[component_id])).append(event)
-        kits = {kit_id: replay_kit(history) for kit_id, history in of_kit.items()}
-        components = {number: replay_component(number, history) for number, history in of_component.items()}
-        for book in (*kits.values(), *components.values()):
-            if isinstance(book, Illegal):
-                return book
-        return Books(kits, components)  # type: ignore[arg-type]
+        kits: dict[int, KitBook] = {}
+        for kit_id, history in of_kit.items():
+            kit = replay_kit(history)
+            if isinstance(kit, Illegal):
+                return kit
+            kits[kit_id] = kit
+        components: dict[int, ComponentBook] = {}
+        for number, history in of_component.items():
+            piece = replay_component(number, history)
+            if isinstance(piece, Illegal):
+                return piece
+            components[number] = piece
+        return Books(kits, components)
 
 
 def _kits_of(event: Event) -> tuple[int, ...]:

@@ -79,7 +79,9 @@ async def append(connection: Connection, entries: Sequence[Entry], *, actor: str
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.executemany(SQL["append"], [_values(entry, actor) for entry in entries], returning=True)
         async for _ in cursor.results():
-            numbers.append(int(await cursor.fetchone() or 0))
+            number = await cursor.fetchone()
+            assert number is not None, "each event gets a number"
+            numbers.append(number)
     return numbers
 
 

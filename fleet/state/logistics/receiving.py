@@ -16,6 +16,7 @@ from fleet.state.logistics import orders
 from fleet.state.logistics.common import location_of, moment_of, months_after, taken
 from fleet.state.logistics.orders import Order, OrderLine
 from fleet.state.registry import components
+from fleet.state.registry.calibrations import Calibration, calibrate
 from fleet.state.registry.locations import Location
 
 _SQL = load_queries("fleet.state.logistics", "receiving.sql")
@@ -203,13 +204,13 @@ async def _take_in(
         changes["warranty_until"] = arrival.warranty_until
     await components.edit_component(connection, component_id, changes, by=by)
     if piece.calibrated_on is not None:
-        done = components.Calibration(
+        done = Calibration(
             piece.calibrated_on,
             piece.calibrated_by or arrival.order.supplier,
             piece.calibration_due,
             piece.calibration_certificate,
         )
-        await components.calibrate(connection, component_id, done, by=by)
+        await calibrate(connection, component_id, done, by=by)
 
 
 async def _note(connection: Connection, arrival: _Arrival, component_ids: list[int], *, by: Principal) -> int:

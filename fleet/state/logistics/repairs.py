@@ -21,8 +21,9 @@ from fleet.state.ledger.steps import ComponentStep, take_component_step
 from fleet.state.lifecycle import ComponentState
 from fleet.state.logistics.common import location_of, moment_of, taken
 from fleet.state.registry import components
+from fleet.state.registry.calibrations import Calibration, calibrate
 from fleet.state.registry.checks import checked, day
-from fleet.state.registry.components import Calibration, Component
+from fleet.state.registry.components import Component
 from fleet.state.registry.editing import Outdated, merged
 
 _SQL = load_queries("fleet.state.logistics", "repairs.sql")
@@ -259,7 +260,7 @@ async def close_repair(connection: Connection, repair_id: int, closing: Closing,
             raise InvalidError("occurred_at", "lies before it was opened")
         piece = await _piece(connection, held.component_id)
         if closing.calibration is not None:
-            await components.calibrate(connection, piece.component_id, closing.calibration, by=by)
+            await calibrate(connection, piece.component_id, closing.calibration, by=by)
         target = BACK[closing.outcome]
         if target is not None:
             step = ComponentStep(target, closing.location, closing.reason, closing.occurred_at)

@@ -126,17 +126,6 @@ EDITABLE = (
 """What describes a piece. State, place, kit and organisation are steps; calibrations are records of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """A calibration that was done: when, by which workshop, until when it holds, and how it went."""
-
-    done_on: date
-    by: str
-    due: date | None = None
-    certificate: str | None = None
-    result: Literal["pass", "fail"] = "pass"
-
-
 async def list_components(
     connection: Connection, *, after: int = 0, limit: int = 100, **chosen: Any
 ) -> list[Component]:
@@ -328,7 +317,7 @@ async def edit_component(
     """
     given = checked({name: changes[name] for name in EDITABLE if name in changes})
     async with connection.transaction():
-        before = await _locked(connection, component_id)
+        before = await locked(connection, component_id)
         if revisions is not None and before.revision not in revisions:
             return Outdated(before.revision)
         check_fits(before.kind, given)
@@ -336,37 +325,8 @@ async def edit_component(
         return await _store(connection, before, after, by=by, reason=None)
 
 
-async def calibrate(connection: Connection, component_id: int, done: Calibration, *, by: Principal) -> Component:
-    """Record a calibration; a failed one is kept in the history and changes nothing by itself."""
-    values = checked(
-        {"calibrated_on": done.done_on, "calibrated_by": done.by, "calibration_certificate": done.certificate}
-    )
-    async with connection.transaction():
-        before = await _locked(connection, component_id)
-        until = done.due or due(done.done_on, await find_model(connection, before.model_id))
-        if until is not None and until <= done.done_on:
-            raise InvalidError("due", "must be after the day it was done")
-        record = {
-            **values,
-            "calibrated_on": done.done_on.isoformat(),
-            "result": done.result,
-            "due": until and until.isoformat(),
-        }
-        event = {
-            "id": component_id,
-            "before": None,
-            "after": Jsonb({"calibration": record}),
-            "actor": by.actor,
-            "reason": None,
-        }
-        await connection.execute(_SQL["log"], event)
-        if done.result == "fail":
-            return before
-        await connection.execute(_SQL["calibrated"], {**values, "due": until, "id": component_id})
-        return await find_component(connection, component_id)
-
-
-async def _locked(connection: Connection, component_id: int) -> Component:
+async def locked(connection: Connection, component_id: int) -> Component:
+    """One component, locked until the transaction ends; raises NotFoundError."""
     found = await fetch_one(connection, _SQL["lock"], {"id": component_id}, Component)
     if found is None:
         raise NotFoundError("component", str(component_id))

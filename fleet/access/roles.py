@@ -26,6 +26,7 @@ class Permission(StrEnum):
     KITS_WRITE = "kits.write"
     KITS_MOVE = "kits.move"
     KITS_OVERRIDE = "kits.override"
+    CREDENTIALS_WRITE = "credentials.write"
     TELEMETRY_READ = "telemetry.read"
     COMMANDS_SEND = "commands.send"
     COMPONENTS_READ = "components.read"
@@ -50,6 +51,16 @@ class Permission(StrEnum):
     ALERTS_ACKNOWLEDGE = "alerts.acknowledge"
     REQUESTS_READ = "requests.read"
     REQUESTS_WRITE = "requests.write"
+    RULES_WRITE = "rules.write"
+    WINDOWS_WRITE = "windows.write"
+    CALLS_READ = "calls.read"
+    CALLS_WRITE = "calls.write"
+    VISITS_READ = "visits.read"
+    VISITS_WRITE = "visits.write"
+    CONTRACTS_READ = "contracts.read"
+    CONTRACTS_WRITE = "contracts.write"
+    WEBHOOKS_READ = "webhooks.read"
+    WEBHOOKS_WRITE = "webhooks.write"
     ORGANISATIONS_READ = "organisations.read"
     ORGANISATIONS_WRITE = "organisations.write"
     QUARANTINE_READ = "quarantine.read"
@@ -90,6 +101,10 @@ _SUPPORT = _LOOK | {
     P.PLACEMENTS_READ,
     P.ALERTS_ACKNOWLEDGE,
     P.REQUESTS_WRITE,
+    P.CALLS_READ,
+    P.CALLS_WRITE,
+    P.VISITS_READ,
+    P.VISITS_WRITE,
 }
 
 PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
@@ -103,6 +118,9 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         P.FINDINGS_WRITE,
         P.QUARANTINE_READ,
         P.QUARANTINE_PAYLOAD,
+        P.RULES_WRITE,
+        P.WINDOWS_WRITE,
+        P.CONTRACTS_READ,
     },
     Role.MDM_ADMIN: _LOOK
     | {
@@ -115,6 +133,9 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         P.ALERTS_ACKNOWLEDGE,
         P.QUARANTINE_READ,
         P.QUARANTINE_PAYLOAD,
+        P.RULES_WRITE,
+        P.WINDOWS_WRITE,
+        P.CREDENTIALS_WRITE,
     },
     Role.LOGISTICS: _LOOK
     | {
@@ -135,8 +156,20 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         P.STOCK_WRITE,
         P.FINDINGS_WRITE,
         P.REQUESTS_WRITE,
+        P.VISITS_READ,
+        P.VISITS_WRITE,
+        P.CREDENTIALS_WRITE,
     },
-    Role.SECRETARIAT: _LOOK | {P.ORDERS_READ, P.STOCK_READ, P.BILLING_READ},
+    Role.SECRETARIAT: _LOOK
+    | {
+        P.ORDERS_READ,
+        P.STOCK_READ,
+        P.BILLING_READ,
+        P.CALLS_READ,
+        P.VISITS_READ,
+        P.CONTRACTS_READ,
+        P.CONTRACTS_WRITE,
+    },
     Role.AUDITOR: _LOOK
     | {
         P.TELEMETRY_READ,
@@ -149,6 +182,10 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         P.RETENTION_READ,
         P.USERS_READ,
         P.TOKENS_READ,
+        P.CALLS_READ,
+        P.VISITS_READ,
+        P.CONTRACTS_READ,
+        P.WEBHOOKS_READ,
     },
     Role.ADMIN: frozenset(Permission),
     Role.GRAFANA: frozenset({P.STATISTICS_READ}),
@@ -167,6 +204,9 @@ NOT_LENT = frozenset(
         P.RETENTION_READ,
         P.RETENTION_WRITE,
         P.PLACEMENTS_ERASE,
+        P.CONTRACTS_WRITE,
+        P.WEBHOOKS_READ,
+        P.WEBHOOKS_WRITE,
     }
 )
 """What an agreement does not bring: an operator handles the kits of others, and does not administer them."""
@@ -177,7 +217,7 @@ TASKS: Mapping[Role, str] = {
     Role.SERVICE: "second line: solves what first line cannot; may take a step that a guard holds up",
     Role.MDM_ADMIN: "prepares the software of tablets: models, wanted versions, kits being made ready",
     Role.LOGISTICS: "orders, stores, bundles, delivers, sets up, takes down, cleans, calibrates, repairs, scraps",
-    Role.SECRETARIAT: "contracts, statistics and what is charged for; changes nothing",
+    Role.SECRETARIAT: "contracts with their targets, statistics and what is charged for; changes nothing else",
     Role.AUDITOR: "proves who did and saw what; changes nothing",
     Role.ADMIN: "everything, and the only one who gives roles and tokens; logs in with a second factor",
     Role.GRAFANA: "a program that shows the counts",
@@ -189,6 +229,7 @@ MEANINGS: Mapping[Permission, str] = {
     P.KITS_WRITE: "Enter kits and edit what describes them: label, type, expected interval, wanted versions.",
     P.KITS_MOVE: "Take a step in a kit's life or change its place; which steps, the lifecycle's table says by role.",
     P.KITS_OVERRIDE: "Take a step although a guard is not met, with a reason that the log keeps.",
+    P.CREDENTIALS_WRITE: "Give a tablet the password it enters the broker with, and take it back.",
     P.TELEMETRY_READ: "Read the messages that tablets sent, one by one.",
     P.COMMANDS_SEND: "Ask a tablet for something, such as to report now.",
     P.COMPONENTS_READ: "See components with supplier, warranty, lease, calibration and where they were.",
@@ -212,6 +253,16 @@ MEANINGS: Mapping[Permission, str] = {
     P.ALERTS_READ: "See alerts, incidents and rules.",
     P.ALERTS_ACKNOWLEDGE: "Say that one takes care of an alert.",
     P.REQUESTS_READ: "See service requests.",
+    P.RULES_WRITE: "Change what is watched for, when it opens and whom it is for; try a change on the past.",
+    P.WINDOWS_WRITE: "Plan and end maintenance windows.",
+    P.CALLS_READ: "See the records of calls, and the problem trees.",
+    P.CALLS_WRITE: "Record a call, and walk a problem tree.",
+    P.VISITS_READ: "See planned and past visits, and what to bring.",
+    P.VISITS_WRITE: "Plan visits, move them, complete them or say why they failed.",
+    P.CONTRACTS_READ: "See contracts with their targets, and business calendars.",
+    P.CONTRACTS_WRITE: "Enter and edit contracts, targets and business calendars.",
+    P.WEBHOOKS_READ: "See where facts are sent to and what became of each delivery, never a secret.",
+    P.WEBHOOKS_WRITE: "Make, change and end webhooks, mail subscriptions and connectors; send again.",
     P.REQUESTS_WRITE: "Open service requests, forward them, change line, priority and state.",
     P.ORGANISATIONS_READ: "See the organisations one works for, what is below them, and who has an agreement.",
     P.ORGANISATIONS_WRITE: "Enter organisations below one's own, edit them, make and end agreements.",

@@ -17,9 +17,9 @@ from fleet.access.roles import Permission
 from fleet.alerts import desk
 from fleet.api import idempotency
 from fleet.api.auth import Call, RequiresBriefly, acting, requires
-from fleet.api.cases import NumberText, ServiceRequest, get_request
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented
+from fleet.api.servicerequests import ServiceRequest, get_request
 from fleet.api.shapes import (
     PREFIX,
     Answer,
@@ -28,6 +28,7 @@ from fleet.api.shapes import (
     Line,
     Moment,
     NumberPath,
+    NumberText,
     Page,
     PageQuery,
     Word,

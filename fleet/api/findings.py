@@ -11,7 +11,6 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.api import idempotency
 from fleet.api.auth import Call, requires
-from fleet.api.cases import Severity, Title
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented
 from fleet.api.shapes import (
@@ -27,6 +26,8 @@ from fleet.api.shapes import (
     NumberPath,
     Page,
     PageQuery,
+    Severity,
+    Title,
     decode_cursor,
     page,
 )

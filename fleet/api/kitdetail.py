@@ -9,10 +9,11 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fleet.access.roles import Permission
-from fleet.api import cases
+from fleet.api import alerts, servicerequests
+from fleet.api.alerts import Alert, AlertQuery
 from fleet.api.auth import Call
-from fleet.api.cases import Alert, AlertQuery, RequestQuery, ServiceRequest
 from fleet.api.findings import Finding, finding
+from fleet.api.servicerequests import RequestQuery, ServiceRequest
 from fleet.api.shapes import Answer, Moment
 from fleet.state import placements, reading
 from fleet.state.findings import store as findings
@@ -158,8 +159,8 @@ class KitDetail(KitSummary):
 async def kit_detail(call: Call, kit: str) -> KitDetail:
     """The one call: a handful of queries, whatever the size of the fleet."""
     facts = await reading.get_kit(call.connection, kit)
-    alerts = await cases.list_alerts(call, AlertQuery(kit=kit, state="active", limit=OPEN_SHOWN))
-    requests = await cases.list_requests(call, RequestQuery(kit=kit, unresolved=True, limit=OPEN_SHOWN))
+    active = await alerts.list_alerts(call, AlertQuery(kit=kit, state="active", limit=OPEN_SHOWN))
+    unresolved = await servicerequests.list_requests(call, RequestQuery(kit=kit, unresolved=True, limit=OPEN_SHOWN))
     return KitDetail(
         **summary(facts),
         allowed_steps=_allowed_steps(call, facts),
@@ -176,8 +177,8 @@ async def kit_detail(call: Call, kit: str) -> KitDetail:
         drift=[DriftItem.model_validate(item) for item in drift(facts.wanted_components, facts.software)],
         peripherals=[_peripheral(item) for item in facts.peripherals or []],
         peripherals_at=facts.peripherals_at,
-        alerts=alerts.items,
-        service_requests=requests.items,
+        alerts=active.items,
+        service_requests=unresolved.items,
         findings=await _findings(call, kit),
     )
 

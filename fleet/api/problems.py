@@ -236,3 +236,12 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         }
         for status in sorted({*common, *statuses})
     }
+
+
+def step_not_allowed(what: str, state: str, to: str, allowed: tuple[str, ...]) -> ProblemError:
+    """409 that tells the steps that are allowed."""
+    steps = ", ".join(allowed) or "none"
+    refused = f"it is {state} already" if state == to else f"a {what} that is {state} cannot become {to}"
+    detail = f"{refused}; allowed: {steps}"
+    more = {"state": state, "allowed": list(allowed)}
+    return ProblemError(HTTPStatus.CONFLICT, "step-not-allowed", detail, more=more)

@@ -7,7 +7,7 @@ import binascii
 import json
 from collections.abc import Sequence
 from datetime import date, datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from fastapi import Path
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
@@ -151,3 +151,17 @@ def _typed(value: Any, type_: type[Any]) -> Any:
     if isinstance(value, int) and not 0 <= value <= MAX_ID:
         raise ValueError("out of range")
     return value
+
+
+Severity = Literal["critical", "major", "minor", "warning"]
+SupportLine = Literal["support", "service", "logistics", "supplier"]
+Priority = Literal["urgent", "high", "normal", "low"]
+RequestState = Literal["open", "in_progress", "waiting", "resolved", "closed"]
+NumberText = Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_.-]+$")]
+
+
+class Title(Answer):
+    """A text in the languages of the console."""
+
+    en: str
+    da: str

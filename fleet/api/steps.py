@@ -13,11 +13,10 @@ from fleet.access import organisations
 from fleet.access.roles import Permission
 from fleet.api import components, idempotency
 from fleet.api.auth import Call, MoveKits, ReadKits, requires
-from fleet.api.cases import step_not_allowed
 from fleet.api.etags import etag
 from fleet.api.kitdetail import KitDetail, State, kit_detail
 from fleet.api.organisations import Slug
-from fleet.api.problems import ProblemError, documented
+from fleet.api.problems import ProblemError, documented, step_not_allowed
 from fleet.api.shapes import PREFIX, Answer, Body, GivenMoment, KitPath, Line, Number, NumberPath
 from fleet.state.ledger import assigning, moves, options, steps, swaps
 from fleet.state.ledger.guards import Unmet, UnmetCode

@@ -10,9 +10,9 @@ from fastapi.responses import RedirectResponse
 
 from fleet.access.roles import Permission
 from fleet.alerts import desk
-from fleet.api import cases, kits
+from fleet.api import alerts, incidents, kits, servicerequests
+from fleet.api.alerts import AlertQuery
 from fleet.api.auth import AcknowledgeAlerts, Call, ReadKits, pool_of
-from fleet.api.cases import AlertQuery, IncidentQuery, RequestQuery
 from fleet.api.console.login import ConsoleForm
 from fleet.api.console.rendering import (
     LANGUAGE_COOKIE,
@@ -21,7 +21,9 @@ from fleet.api.console.rendering import (
     render,
 )
 from fleet.api.console.texts import Language
+from fleet.api.incidents import IncidentQuery
 from fleet.api.kits import KitQuery
+from fleet.api.servicerequests import RequestQuery
 from fleet.api.shapes import NumberPath
 from fleet.api.statistics import Statistics, StatisticsCache
 from fleet.log import get_logger
@@ -58,7 +60,7 @@ async def kits_page(request: Request, call: ReadKits, query: Annotated[KitQuery,
 @router.post("/alerts/{id}/acknowledge")
 async def acknowledge(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[ConsoleForm, Form()]) -> Response:
     """Take care of an alert; the gate has checked the form's token."""
-    alert = await cases.get_alert(call, id)
+    alert = await alerts.get_alert(call, id)
     await desk.acknowledge(call.connection, id, actor=call.principal.actor)
     return RedirectResponse(f"/kits/{alert.kit}", 303)
 
@@ -80,14 +82,14 @@ async def _around(request: Request, call: Call) -> dict[str, Any]:
     """What stands around the list: counts, open cases and whether we hear at all."""
     cache: StatisticsCache = request.app.state.statistics
     counted = await cache.get(pool_of(request), call.principal.scope(Permission.KITS_READ))
-    requests = await cases.list_requests(call, RequestQuery(unresolved=True, limit=SHOWN_CASES))
-    alerts = await cases.list_alerts(call, AlertQuery(state="active", limit=SHOWN_CASES))
-    incidents = await cases.list_incidents(call, IncidentQuery(state="open", limit=SHOWN_CASES))
+    unresolved = await servicerequests.list_requests(call, RequestQuery(unresolved=True, limit=SHOWN_CASES))
+    active = await alerts.list_alerts(call, AlertQuery(state="active", limit=SHOWN_CASES))
+    standing = await incidents.list_incidents(call, IncidentQuery(state="open", limit=SHOWN_CASES))
     return {
         "statistics": counted,
-        "requests": requests.items,
-        "alerts": alerts.items,
-        "incidents": incidents.items,
+        "requests": unresolved.items,
+        "alerts": active.items,
+        "incidents": standing.items,
         "not_listening": _not_listening(counted),
     }
 

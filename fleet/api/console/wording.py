@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fleet.api.cases import Title
 from fleet.api.console import texts
 from fleet.api.console.texts import Language
 from fleet.api.kitdetail import Reason
 from fleet.api.kits import ChangeItem
+from fleet.api.shapes import Title
 from fleet.api.steps import Missing
 from fleet.state.verdict import ReasonCode
 

@@ -1,0 +1,44 @@
+"""Every timeline, played; what is seen and not expected, or expected and not seen, fails it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.timeline.judge import wrong
+from tests.timeline.language import LanguageError, Scenario, read, span
+from tests.timeline.stage import Stage
+
+FILES = sorted((Path(__file__).parent / "scenarios").glob("*.timeline"))
+SCENARIOS = [pytest.param(each, id=f"{file.stem}: {each.name}") for file in FILES for each in read(file)]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+async def test_timeline(database: str, scenario: Scenario) -> None:
+    stage = Stage(database, scenario)
+    seen = await stage.play()
+    problems = wrong(scenario, seen, stage.numbers)
+    assert not problems, "\n".join([scenario.name, *problems])
+
+
+def test_names_are_told_apart() -> None:
+    names = [param.values[0].name for param in SCENARIOS]  # type: ignore[union-attr]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["expect A silent opens soon", "5m B beats", "10m..5m A beats", "nonsense", "expect requests many at 5m"],
+)
+def test_a_line_that_says_nothing_is_named(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "bad.timeline"
+    file.write_text(f"scenario One\n  kit A every 60s\n  {line}\n", encoding="utf-8")
+    with pytest.raises(LanguageError) as told:
+        list(read(file))
+    assert line.split(maxsplit=1)[0] in str(told.value) or "B" in str(told.value)
+
+
+def test_times_add_up() -> None:
+    assert span("13m10s..2h").start_s == 790
+    assert span("13m10s..2h").end_s == 7200

@@ -25,16 +25,8 @@ from fleet.alerts.actions import (
     SetRecovering,
     SettleIncident,
 )
-from fleet.alerts.rules import (
-    INCIDENT_LINE,
-    INCIDENT_PRIORITY,
-    Outcome,
-    Resolution,
-    Rule,
-    RuleName,
-    due_at,
-    graded,
-)
+from fleet.alerts.requests import opening
+from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, graded
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
@@ -110,14 +102,12 @@ async def _open_alerts(
         "evidence": [Jsonb(a.evidence) for a in actions],
         "rule": rule.rule,
         "severity": rule.severity,
-        "line": rule.line,
-        "priority": rule.priority,
         "now": now,
-        "due_at": due_at(rule.priority, now),
     }
-    opened, requested = await _row(connection, "open_alerts", values)
-    applied.opened += Counter({rule.rule: opened})
-    applied.requests_opened += requested
+    (alert_ids,) = await _row(connection, "open_alerts", values)
+    applied.opened += Counter({rule.rule: len(alert_ids)})
+    applied.requests_opened += await opening.open_for_alerts(connection, alert_ids, now)
+    await connection.execute(QUERIES["tell_opened"], {"alert_ids": alert_ids, "now": now})
 
 
 async def _clear_alerts(connection: Connection, actions: list[ClearAlert], now: datetime, applied: Applied) -> None:
@@ -130,11 +120,11 @@ async def _clear_alerts(connection: Connection, actions: list[ClearAlert], now: 
         "incident_id": await _current_incident(connection) if merged else None,
         "now": now,
     }
-    cleared, resolved = await _row(connection, "clear_alerts", values)
-    for each in cleared or []:
-        rule, resolution = each.split(" ")
+    cursor = await connection.execute(QUERIES["clear_alerts"], values)
+    cleared = await cursor.fetchall()
+    for _, rule, resolution in cleared:
         applied.cleared[RuleName(rule), Resolution(resolution)] += 1
-    applied.requests_resolved += resolved
+    applied.requests_resolved += await opening.resolve_for_alerts(connection, [row[0] for row in cleared], now)
 
 
 async def _pend(connection: Connection, held: list[HoldPending], dropped: list[DropPending]) -> None:
@@ -169,19 +159,12 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
 
 async def _open_incident(connection: Connection, actions: list[OpenIncident], now: datetime, applied: Applied) -> None:
     for action in actions:
-        values = {
-            "rule": action.rule,
-            "now": now,
-            "clock_s": action.clock_s,
-            "installed": action.installed,
-            "line": INCIDENT_LINE,
-            "priority": INCIDENT_PRIORITY,
-            "due_at": due_at(INCIDENT_PRIORITY, now),
-        }
+        values = {"rule": action.rule, "now": now, "clock_s": action.clock_s, "installed": action.installed}
         cursor = await connection.execute(QUERIES["open_incident"], values)
-        opened = len(await cursor.fetchall())
-        applied.incidents_opened += opened
-        applied.requests_opened += opened
+        for (incident_id,) in await cursor.fetchall():
+            applied.incidents_opened += 1
+            applied.requests_opened += await opening.open_for_incident(connection, incident_id, now)
+            await connection.execute(QUERIES["tell_incident"], {"incident_id": incident_id, "now": now})
 
 
 async def _join(connection: Connection, actions: list[JoinIncident], now: datetime, applied: Applied) -> None:
@@ -216,8 +199,8 @@ async def _clear_incidents(
     for action in actions:
         values = {"incident_id": action.incident_id, "now": now, "clock_s": action.clock_s}
         cursor = await connection.execute(QUERIES["clear_incident"], values)
-        applied.incidents_cleared += 1
-        applied.requests_resolved += max(0, cursor.rowcount - 1)
+        applied.incidents_cleared += cursor.rowcount
+        applied.requests_resolved += await opening.resolve_for_incident(connection, action.incident_id, now)
 
 
 async def _current_incident(connection: Connection) -> int:

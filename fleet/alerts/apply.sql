@@ -1,6 +1,4 @@
 -- name: open_alerts
--- Alert, request, their link and their events in one statement. A request of the same cause that is open already is
--- locked by the idle update, so that nobody closes it before the alert has joined it.
 WITH given AS (
     SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[]) AS g(kit_id, evidence)
 ), dropped AS (
@@ -9,34 +7,21 @@ WITH given AS (
     INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)
     SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence FROM given
     ON CONFLICT (kit_id, rule) WHERE state = 'active' DO NOTHING
-    RETURNING alert_id, kit_id, evidence
-), requested AS (
-    INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at)
-    SELECT service_request_number(%(now)s), kit_id, %(rule)s, %(line)s, %(priority)s, 'open', %(now)s, %(due_at)s
-    FROM opened
-    ON CONFLICT (kit_id, cause) WHERE state IN ('open', 'in_progress', 'waiting') AND kit_id IS NOT NULL
-    DO UPDATE SET cause = excluded.cause
-    RETURNING request_id, number, kit_id, xmax = 0 AS fresh
-), linked AS (
-    INSERT INTO request_alerts (request_id, alert_id)
-    SELECT request_id, alert_id FROM opened JOIN requested USING (kit_id)
-), told AS (
-    INSERT INTO events (at, type, kit, body)
-    SELECT %(now)s, 'alert.opened', k.kit, jsonb_build_object(
-        'id', o.alert_id, 'rule', %(rule)s::text, 'severity', %(severity)s::text, 'evidence', o.evidence,
-        'request', r.number)
-    FROM opened o JOIN requested r USING (kit_id) JOIN kits k USING (kit_id)
-    UNION ALL
-    SELECT %(now)s, 'request.opened', k.kit, jsonb_build_object(
-        'number', r.number, 'cause', %(rule)s::text, 'line', %(line)s::text, 'priority', %(priority)s::text,
-        'due_at', %(due_at)s::timestamptz)
-    FROM requested r JOIN kits k USING (kit_id)
-    WHERE r.fresh
+    RETURNING alert_id
 )
-SELECT (SELECT count(*) FROM opened), (SELECT count(*) FROM requested WHERE fresh)
+SELECT coalesce(array_agg(alert_id ORDER BY alert_id), '{}') FROM opened
+
+-- name: tell_opened
+INSERT INTO events (at, type, kit, body)
+SELECT %(now)s, 'alert.opened', k.kit, jsonb_build_object(
+    'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'evidence', a.evidence, 'request', (
+        SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
+        WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1))
+FROM alerts a JOIN kits k USING (kit_id)
+WHERE a.alert_id = ANY (%(alert_ids)s)
+ORDER BY a.alert_id
 
 -- name: clear_alerts
--- A request ends when none of its alerts is active any more.
 WITH given AS (
     SELECT * FROM unnest(%(alert_ids)s::bigint[], %(resolutions)s::text[]) AS g(alert_id, resolution)
 ), cleared AS (
@@ -46,32 +31,13 @@ WITH given AS (
     FROM given g
     WHERE a.alert_id = g.alert_id AND a.state = 'active'
     RETURNING a.alert_id, a.kit_id, a.rule, a.resolution, a.suppressed_by
-), ended AS (
-    SELECT DISTINCT ON (ra.request_id) ra.request_id, c.resolution
-    FROM cleared c JOIN request_alerts ra USING (alert_id)
-    WHERE NOT EXISTS (
-        SELECT FROM request_alerts o JOIN alerts a USING (alert_id)
-        WHERE o.request_id = ra.request_id AND a.state = 'active'
-          AND a.alert_id NOT IN (SELECT alert_id FROM cleared))
-    ORDER BY ra.request_id, c.alert_id DESC
-), resolved AS (
-    UPDATE service_requests r
-    SET state = CASE WHEN e.resolution = 'merged' THEN 'closed' ELSE 'resolved' END, resolved_at = %(now)s,
-        resolution = CASE WHEN e.resolution = 'merged' THEN 'merged:' || %(incident_id)s::bigint ELSE e.resolution END
-    FROM ended e
-    WHERE r.request_id = e.request_id AND r.state IN ('open', 'in_progress', 'waiting')
-    RETURNING r.number, r.kit_id, r.state, r.resolution
 ), told AS (
     INSERT INTO events (at, type, kit, body)
     SELECT %(now)s, 'alert.cleared', k.kit, jsonb_build_object(
         'id', c.alert_id, 'rule', c.rule, 'resolution', c.resolution, 'suppressed_by', c.suppressed_by)
     FROM cleared c JOIN kits k USING (kit_id)
-    UNION ALL
-    SELECT %(now)s, 'request.resolved', k.kit, jsonb_build_object(
-        'number', r.number, 'state', r.state, 'resolution', r.resolution)
-    FROM resolved r JOIN kits k USING (kit_id)
 )
-SELECT (SELECT array_agg(rule || ' ' || resolution) FROM cleared), (SELECT count(*) FROM resolved)
+SELECT alert_id, rule, resolution FROM cleared
 
 -- name: hold_pending
 INSERT INTO pending_alerts (kit_id, rule, since, evidence)
@@ -93,28 +59,17 @@ FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text
 WHERE a.alert_id = g.alert_id AND a.state = 'active'
 
 -- name: open_incident
-WITH opened AS (
-    INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)
-    VALUES (%(rule)s, 'open', %(now)s, %(clock_s)s, %(installed)s)
-    ON CONFLICT (rule) WHERE state = 'open' DO NOTHING
-    RETURNING incident_id
-), requested AS (
-    INSERT INTO service_requests (number, incident_id, cause, line, priority, state, opened_at, due_at)
-    SELECT service_request_number(%(now)s), incident_id, %(rule)s, %(line)s, %(priority)s, 'open', %(now)s, %(due_at)s
-    FROM opened
-    RETURNING number, incident_id
-), told AS (
-    INSERT INTO events (at, type, body)
-    SELECT %(now)s, 'incident.opened', jsonb_build_object(
-        'id', incident_id, 'rule', %(rule)s::text, 'installed_kits', %(installed)s::integer, 'request', number)
-    FROM requested
-    UNION ALL
-    SELECT %(now)s, 'request.opened', jsonb_build_object(
-        'number', number, 'incident', incident_id, 'cause', %(rule)s::text, 'line', %(line)s::text,
-        'priority', %(priority)s::text, 'due_at', %(due_at)s::timestamptz)
-    FROM requested
-)
-SELECT incident_id FROM opened
+INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)
+VALUES (%(rule)s, 'open', %(now)s, %(clock_s)s, %(installed)s)
+ON CONFLICT (rule) WHERE state = 'open' DO NOTHING
+RETURNING incident_id
+
+-- name: tell_incident
+INSERT INTO events (at, type, body)
+SELECT %(now)s, 'incident.opened', jsonb_build_object(
+    'id', i.incident_id, 'rule', i.rule, 'installed_kits', i.installed_kits, 'request', r.number)
+FROM incidents i LEFT JOIN service_requests r USING (incident_id)
+WHERE i.incident_id = %(incident_id)s
 
 -- name: current_incident
 SELECT incident_id FROM incidents WHERE rule = %(rule)s AND state = 'open'
@@ -141,15 +96,6 @@ WITH cleared AS (
     UPDATE incidents SET state = 'cleared', cleared_at = %(now)s, cleared_clock_s = %(clock_s)s
     WHERE incident_id = %(incident_id)s AND state = 'open'
     RETURNING incident_id, rule
-), resolved AS (
-    UPDATE service_requests r SET state = 'resolved', resolved_at = %(now)s, resolution = 'proof'
-    FROM cleared c
-    WHERE r.incident_id = c.incident_id AND r.state IN ('open', 'in_progress', 'waiting')
-    RETURNING r.number, r.incident_id, r.state, r.resolution
 )
 INSERT INTO events (at, type, body)
 SELECT %(now)s, 'incident.cleared', jsonb_build_object('id', incident_id, 'rule', rule) FROM cleared
-UNION ALL
-SELECT %(now)s, 'request.resolved', jsonb_build_object(
-    'number', number, 'incident', incident_id, 'state', state, 'resolution', resolution)
-FROM resolved

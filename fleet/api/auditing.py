@@ -14,7 +14,7 @@ from fleet.access import audit
 from fleet.access.audit import Filters, Format
 from fleet.access.principal import Principal
 from fleet.access.roles import Permission
-from fleet.alerts import desk
+from fleet.alerts.requests import desk
 from fleet.api import idempotency
 from fleet.api.auth import Call, RequiresBriefly, acting, requires
 from fleet.api.organisations import Slug

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from fleet.alerts import desk
+from fleet.alerts.requests import desk
 from fleet.api.auth import Call, ReadRequests, WriteRequests
 from fleet.api.etags import IfMatch, etag, seen_tags, stale
 from fleet.api.problems import documented, step_not_allowed

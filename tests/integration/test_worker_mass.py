@@ -54,7 +54,7 @@ async def test_twenty_one_of_a_hundred_are_one_incident(world: World) -> None:
     assert await world.value("SELECT count(*) FROM alerts") == 0
     request = await world.rows("SELECT kit_id, cause, line, priority, state FROM service_requests")
     assert request == [(None, "silent", "service", "urgent", "open")]
-    assert await world.scalars("SELECT type FROM events") == ["incident.opened", "request.opened"]
+    assert await world.scalars("SELECT type FROM events") == ["request.opened", "incident.opened"]
 
 
 async def test_all_at_once(world: World) -> None:
@@ -115,7 +115,7 @@ async def test_everybody_returns(world: World) -> None:
     assert await world.scalars("SELECT DISTINCT outcome FROM incident_members") == ["returned"]
     assert await world.rows("SELECT state, resolution FROM service_requests") == [("resolved", "proof")]
     assert await world.scalars("SELECT type FROM events ORDER BY event_id") == [
-        "incident.opened", "request.opened", "incident.cleared", "request.resolved",
+        "request.opened", "incident.opened", "incident.cleared", "request.resolved",
     ]  # fmt: skip
     await world.live(300, heard=kits)
     assert await world.value("SELECT count(*) FROM alerts") == 0

@@ -28,7 +28,7 @@ async def test_a_silent_kit_gets_one_alert_and_one_request(world: World) -> None
         "SELECT number, kit_id, cause, line, priority, state, due_at > opened_at FROM service_requests"
     )
     assert request == [("SR-2026-000001", kit, "silent", "support", "high", "open", True)]
-    assert await world.scalars("SELECT type FROM events ORDER BY event_id") == ["alert.opened", "request.opened"]
+    assert await world.scalars("SELECT type FROM events ORDER BY event_id") == ["request.opened", "alert.opened"]
     evidence = await world.value("SELECT evidence FROM alerts")
     assert evidence["heard_clock_s"] == 10_000
     assert evidence["deadline_clock_s"] == 10_180
@@ -58,7 +58,7 @@ async def test_being_heard_again_clears_by_proof_after_a_while(world: World) -> 
     assert await world.active() == set()
     assert await world.rows("SELECT state, resolution FROM service_requests") == [("resolved", "proof")]
     types = await world.scalars("SELECT type FROM events ORDER BY event_id")
-    assert types == ["alert.opened", "request.opened", "alert.cleared", "request.resolved"]
+    assert types == ["request.opened", "alert.opened", "alert.cleared", "request.resolved"]
 
 
 async def test_a_relapse_starts_the_proof_anew(world: World) -> None:

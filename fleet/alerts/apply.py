@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -25,41 +24,16 @@ from fleet.alerts.actions import (
     SetRecovering,
     SettleIncident,
 )
+from fleet.alerts.applied import Applied
+from fleet.alerts.massevents import store
 from fleet.alerts.requests import opening
-from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, graded
+from fleet.alerts.rules import Resolution, Rule, RuleName, graded
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
 Kind = TypeVar("Kind")
 
 QUERIES = load_queries("fleet.alerts", "apply.sql")
-
-
-@dataclass(slots=True)
-class Applied:
-    """What really changed: an action that finds its work done already changes nothing."""
-
-    opened: Counter[RuleName] = field(default_factory=Counter)
-    cleared: Counter[tuple[RuleName, Resolution]] = field(default_factory=Counter)
-    requests_opened: int = 0
-    requests_resolved: int = 0
-    incidents_opened: int = 0
-    incidents_cleared: int = 0
-    joined: int = 0
-    left: Counter[Outcome] = field(default_factory=Counter)
-
-    def add(self, other: Applied) -> None:
-        """Take another step's changes in."""
-        self.opened += other.opened
-        self.cleared += other.cleared
-        self.left += other.left
-        for name in ("requests_opened", "requests_resolved", "incidents_opened", "incidents_cleared", "joined"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was opened, cleared, joined or left."""
-        return self != Applied()
 
 
 async def apply(
@@ -70,10 +44,10 @@ async def apply(
     Who leaves or clears does so before who joins or opens, since a kit may do both at once.
     """
     applied = Applied()
-    await _leave(connection, _only(LeaveIncident, actions), now, applied)
-    await _open_incident(connection, _only(OpenIncident, actions), now, applied)
+    await store.leave(connection, _only(LeaveIncident, actions), now, applied)
+    await store.open_incidents(connection, _only(OpenIncident, actions), now, applied)
     await _clear_alerts(connection, _only(ClearAlert, actions), now, applied)
-    await _join(connection, _only(JoinIncident, actions), now, applied)
+    await store.join(connection, _only(JoinIncident, actions), now, applied)
     await _pend(connection, _only(HoldPending, actions), _only(DropPending, actions))
     for name, rule in rules.items():
         opening = [a for a in _only(OpenAlert, actions) if a.rule == name]
@@ -81,10 +55,8 @@ async def apply(
             alike = [a for a in opening if a.severity == severity]
             await _open_alerts(connection, alike, graded(rule, severity), now, applied)
     await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
-    for settled in _only(SettleIncident, actions):
-        values = {"incident_id": settled.incident_id, "since": settled.since}
-        await connection.execute(QUERIES["settle_incident"], values)
-    await _clear_incidents(connection, _only(ClearIncident, actions), now, applied)
+    await store.settle(connection, _only(SettleIncident, actions))
+    await store.clear_incidents(connection, _only(ClearIncident, actions), now, applied)
     return applied
 
 
@@ -117,7 +89,7 @@ async def _clear_alerts(connection: Connection, actions: list[ClearAlert], now: 
     values = {
         "alert_ids": [a.alert_id for a in actions],
         "resolutions": [a.resolution for a in actions],
-        "incident_id": await _current_incident(connection) if merged else None,
+        "incident_id": await store.current_incident(connection) if merged else None,
         "now": now,
     }
     cursor = await connection.execute(QUERIES["clear_alerts"], values)
@@ -155,57 +127,6 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
             "severities": [a.severity for a in refreshed],
         }
         await connection.execute(QUERIES["refresh_evidence"], values)
-
-
-async def _open_incident(connection: Connection, actions: list[OpenIncident], now: datetime, applied: Applied) -> None:
-    for action in actions:
-        values = {"rule": action.rule, "now": now, "clock_s": action.clock_s, "installed": action.installed}
-        cursor = await connection.execute(QUERIES["open_incident"], values)
-        for (incident_id,) in await cursor.fetchall():
-            applied.incidents_opened += 1
-            applied.requests_opened += await opening.open_for_incident(connection, incident_id, now)
-            await connection.execute(QUERIES["tell_incident"], {"incident_id": incident_id, "now": now})
-
-
-async def _join(connection: Connection, actions: list[JoinIncident], now: datetime, applied: Applied) -> None:
-    if not actions:
-        return
-    values = {
-        "incident_id": await _current_incident(connection),
-        "now": now,
-        "kit_ids": [a.kit_id for a in actions],
-        "heard_clock_s": [a.heard_clock_s for a in actions],
-        "allowance_s": [a.allowance_s for a in actions],
-    }
-    cursor = await connection.execute(QUERIES["join_incident"], values)
-    applied.joined += cursor.rowcount
-
-
-async def _leave(connection: Connection, actions: list[LeaveIncident], now: datetime, applied: Applied) -> None:
-    if not actions:
-        return
-    values = {
-        "now": now,
-        "kit_ids": [a.kit_id for a in actions],
-        "outcomes": [a.outcome for a in actions],
-    }
-    await connection.execute(QUERIES["leave_incident"], values)
-    applied.left += Counter(a.outcome for a in actions)
-
-
-async def _clear_incidents(
-    connection: Connection, actions: list[ClearIncident], now: datetime, applied: Applied
-) -> None:
-    for action in actions:
-        values = {"incident_id": action.incident_id, "now": now, "clock_s": action.clock_s}
-        cursor = await connection.execute(QUERIES["clear_incident"], values)
-        applied.incidents_cleared += cursor.rowcount
-        applied.requests_resolved += await opening.resolve_for_incident(connection, action.incident_id, now)
-
-
-async def _current_incident(connection: Connection) -> int:
-    (incident_id,) = await _row(connection, "current_incident", {"rule": RuleName.SILENT})
-    return int(incident_id)
 
 
 async def _row(connection: Connection, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:

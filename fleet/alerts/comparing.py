@@ -19,9 +19,11 @@ from psycopg.rows import class_row
 
 from fleet import metrics
 from fleet.alerts import read
-from fleet.alerts.apply import Applied, apply
+from fleet.alerts.applied import Applied
+from fleet.alerts.apply import apply
 from fleet.alerts.books import STANDING, BookFacts, evaluate_books, held_kinds
 from fleet.alerts.mass import LEAST
+from fleet.alerts.massevents import reading
 from fleet.alerts.rules import RuleName
 from fleet.db import roles
 from fleet.db.connect import connect
@@ -141,7 +143,7 @@ async def alert(connection: Connection, now: datetime, done: Compared) -> None:
     cursor = await connection.execute(QUERIES["waiting_by_kind"], feeding)
     waiting = dict(await cursor.fetchall())
     many = any(count > LEAST for count in waiting.values())
-    held = held_kinds(waiting, await read.installed(connection)) if many else frozenset()
+    held = held_kinds(waiting, await reading.installed(connection)) if many else frozenset()
     done.held = sum(waiting[kind] for kind in held)
     values = {**feeding, "held": sorted(held), "enabled": rule.enabled, "limit": ALERTS_AT_ONCE}
     async with connection.cursor(row_factory=class_row(BookFacts)) as rows:

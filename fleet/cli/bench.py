@@ -20,19 +20,27 @@ class Part(StrEnum):
     WORKER = "worker"
     API = "api"
     BOOKS = "books"
+    MONTH = "month"
     ALL = "all"
 
 
 def bench(
     part: Annotated[Part, typer.Argument(help="What to measure.")] = Part.ALL,
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
     seconds: Annotated[float, typer.Option(min=1, max=300, help="Length of each ingest measurement.")] = 10.0,
     rounds: Annotated[int, typer.Option(min=1, max=20, help="Ingest rounds; medians are printed.")] = 3,
-    kits: Annotated[int, typer.Option(min=1_000, max=2_000_000, help="Largest fleet but for ingest.")] = 1_000_000,
+    kits: Annotated[
+        int, typer.Option(min=1_000, max=2_000_000, help="Largest fleet of worker, API and books.")
+    ] = 1_000_000,
+    month_kits: Annotated[int, typer.Option(min=100, max=100_000, help="Kits of the simulated month.")] = 10_000,
+    days: Annotated[int, typer.Option(min=7, max=30, help="Days of the simulated month.")] = 30,
 ) -> None:
-    """Measure ingest, worker, API and books on this machine."""
+    """Measure ingest, worker, API and books on this machine, and how right the requests of a simulated month are."""
     context.settings("bench")
     figures = _measure(part, seconds, rounds, kits)
+    if part in (Part.MONTH, Part.ALL):
+        figures["month"] = _month(month_kits, days)
     if as_json:
         print(json.dumps(figures if part is Part.ALL else figures[part.value]))
         return
@@ -55,6 +63,12 @@ def _measure(part: Part, seconds: float, rounds: int, kits: int) -> dict[str, An
     if part in (Part.BOOKS, Part.ALL):
         figures["books"] = asdict(books.measure(kits))
     return figures
+
+
+def _month(kits: int, days: int) -> dict[str, Any]:
+    from fleet.bench import month  # noqa: PLC0415 - each command imports what it runs
+
+    return asdict(month.measure(kits, days))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,0 +1,256 @@
+"""A simulated month on the real ingest and worker: how many requests are right, how many faults are found.
+
+Time is made here and passes in steps; messages, noise and faults are the simulator's, which knows the truth. What the
+server opens is compared with it: a request is right when its kit has that fault, a fault is found when a request (or an
+incident, for what befalls many) speaks of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from time import perf_counter
+from typing import Any
+
+import psycopg
+from psycopg import AsyncConnection
+
+from fleet.alerts.worker import tick
+from fleet.bench.fleets import temporary_database
+from fleet.db import roles
+from fleet.db.connect import connect
+from fleet.db.queries import load_queries
+from fleet.ingest.connection import Incoming
+from fleet.ingest.decode import Decoder, Refusal, Report
+from fleet.ingest.listening import MAX_GAP_S, ListeningClock
+from fleet.ingest.store import Writer
+from fleet.protocol.topics import Kind, Topics
+from simulator.lives import DAY_S, HOUR_S, WANTED, Fault, Life, Month, Outage, Said, month
+
+_SQL = load_queries("fleet.bench", "month.sql")
+STEP_S = 1800.0
+BATCH = 5_000
+LOOKS = 20
+"""Ticks of a step, at most; the worker tells when there is more to do."""
+ALSO = {"tablet_battery_low": ("not_charging",)}
+"""What a fault may be called as well."""
+OWN_OUTAGES = ((8 * DAY_S, 8 * DAY_S + 6 * HOUR_S), (19 * DAY_S, 19 * DAY_S + 2 * HOUR_S))
+NETWORK_AWAY = Outage("3", 12 * DAY_S + 2 * HOUR_S, 12 * DAY_S + 20 * HOUR_S)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A service request as it was opened; `at_s` from the month's beginning, `member` tells of a kit in an incident."""
+
+    kit: str
+    cause: str
+    at_s: float
+    member: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CauseResult:
+    """Requests and faults of one cause."""
+
+    faults: int
+    found: int
+    requests: int
+    right: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthResult:
+    """`precision` is the share of requests that are right, `recall` the share of faults that were found.
+
+    `repeated` are right requests beyond the first of a fault; they count as wrong. `late_s` is how long after it could
+    be known a fault was found, the median.
+    """
+
+    kits: int
+    days: int
+    messages: int
+    precision: float
+    recall: float
+    requests: int
+    repeated: int
+    faults: int
+    incidents: int
+    late_s: float
+    took_s: float
+    by_cause: dict[str, CauseResult] = field(default_factory=dict)
+
+
+def measure(kits: int = 10_000, days: int = 30, *, seed: int = 1) -> MonthResult:
+    """Play a month on a database of its own."""
+    with temporary_database() as (dsn, _):
+        return asyncio.run(play(dsn, kits, days, seed=seed))
+
+
+async def play(dsn: str, kits: int, days: int, *, seed: int = 1) -> MonthResult:
+    """Play a month on a migrated, empty database and judge it."""
+    began_s = perf_counter()
+    begin = (datetime.now(UTC) - timedelta(days=days + 1)).replace(hour=0, minute=0, second=0, microsecond=0)
+    made = month(kits, days, begin, seed=seed, outages=(NETWORK_AWAY,))
+    _enter(dsn, made.lives, begin)
+    player = _Player(dsn, made, begin)
+    await player.play(days * DAY_S)
+    opened, incidents = await _opened(dsn, begin)
+    took_s = round(perf_counter() - began_s, 1)
+    return judged(
+        made.faults, opened, kits=kits, days=days, messages=player.messages, incidents=incidents, took_s=took_s
+    )
+
+
+def judged(faults: Sequence[Fault], opened: Iterable[Opened], **about: Any) -> MonthResult:
+    """Compare what was opened with what was true."""
+    of_kit = {fault.kit: fault for fault in faults}
+    right: Counter[str] = Counter()
+    requests: Counter[str] = Counter()
+    first: dict[str, Opened] = {}
+    repeated = 0
+    for each in sorted(opened, key=lambda each: each.at_s):
+        fault = of_kit.get(each.kit)
+        fits = fault is not None and _speaks_of(each, fault)
+        if not each.member:
+            requests[each.cause] += 1
+        if fits and each.kit not in first:
+            first[each.kit] = each
+            right[each.cause] += not each.member
+        elif fits and not each.member:
+            repeated += 1
+    found = Counter(of_kit[kit].cause for kit in first)
+    true = Counter(fault.cause for fault in faults)
+    late = sorted(each.at_s - of_kit[kit].start_s - of_kit[kit].noticeable_s for kit, each in first.items())
+    return MonthResult(
+        precision=round(right.total() / requests.total(), 4) if requests else math.nan,
+        recall=round(found.total() / len(faults), 4) if faults else math.nan,
+        requests=requests.total(),
+        repeated=repeated,
+        faults=len(faults),
+        late_s=late[len(late) // 2] if late else math.nan,
+        by_cause={
+            cause: CauseResult(true[cause], found[cause], requests[cause], right[cause])
+            for cause in sorted(true.keys() | requests.keys())
+        },
+        **about,
+    )
+
+
+def _speaks_of(each: Opened, fault: Fault) -> bool:
+    """Whether it is about this fault: by name, and while it lasted or an hour after, until all of it has been said."""
+    named = each.cause == fault.cause or each.cause in ALSO.get(fault.cause, ())
+    return named and fault.start_s <= each.at_s <= fault.end_s + HOUR_S
+
+
+class _Player:
+    """One month on one database; nothing is heard in our own outages, and said once they are over."""
+
+    def __init__(self, dsn: str, made: Month, begin: datetime) -> None:
+        self._dsn, self._made, self._begin = dsn, made, begin
+        self._writer = Writer(dsn, 0)
+        self._topics = Topics()
+        self._decoder = Decoder(self._topics)
+        self._clock = ListeningClock(clock_s=0.0)
+        self._waiting: list[Said] = []
+        self.messages = 0
+
+    async def play(self, length_s: float) -> None:
+        """Step by step to the end."""
+        worker = await connect(self._dsn, role="bench", run_as=roles.WORKER)
+        books = await connect(self._dsn, role="bench")
+        try:
+            await self._writer.open()
+            await self._writer.ensure_partitions(self._begin.date() - timedelta(days=1))
+            await self._begin_listening(books)
+            now_s = 0.0
+            while now_s < length_s:
+                await self._step(now_s, now_s + STEP_S, books)
+                now_s += STEP_S
+                await self._look(worker, now_s)
+        finally:
+            await self._writer.close()
+            await worker.close()
+            await books.close()
+
+    async def _begin_listening(self, books: AsyncConnection[Any]) -> None:
+        self._clock = self._clock.connected().evidence(-1.0, -1.0).evidence(0.0, 0.0)
+        await self._store([], 0.0, books)
+
+    async def _step(self, from_s: float, to_s: float, books: AsyncConnection[Any]) -> None:
+        for life in self._made.lives:
+            self._waiting.extend(life.advance(to_s))
+        if any(start_s < to_s <= end_s for start_s, end_s in OWN_OUTAGES):
+            self._clock = self._clock.disconnected()
+            return
+        if any(start_s < from_s <= end_s for start_s, end_s in OWN_OUTAGES):
+            self._clock = self._clock.connected()
+        heard = sorted(self._waiting, key=lambda said: said.received_s)
+        self._waiting = []
+        self.messages += len(heard)
+        for start in range(0, max(len(heard), 1), BATCH):
+            batch = heard[start : start + BATCH]
+            self._listen(batch[-1].received_s if start + BATCH < len(heard) else to_s)
+            await self._store(batch, to_s, books)
+
+    def _listen(self, until_s: float) -> None:
+        at_s = self._clock.credited_at_s or 0.0
+        if self._clock.state != "listening":
+            at_s = until_s - MAX_GAP_S / 2
+        while at_s < until_s:
+            at_s = min(at_s + MAX_GAP_S / 2, until_s)
+            self._clock = self._clock.evidence(at_s, at_s)
+
+    async def _store(self, batch: Sequence[Said], now_s: float, books: AsyncConnection[Any]) -> None:
+        decoded = [self._decoder.decode(self._incoming(said, now_s)) for said in batch]
+        reports = [each for each in decoded if isinstance(each, Report)]
+        refusals = [each for each in decoded if isinstance(each, Refusal)]
+        await self._writer.store(reports, refusals, self._clock, write_clock=True)
+        await books.execute(_SQL["heard_now"], {"now": self._at(now_s)})
+
+    def _incoming(self, said: Said, now_s: float) -> Incoming:
+        """What waited for us reaches us when we are back."""
+        late = now_s - said.received_s > STEP_S
+        received_at = self._at(now_s if late else said.received_s)
+        return Incoming(self._topics.device(said.kit, Kind(said.kind)), said.payload, False, received_at, 1)
+
+    async def _look(self, worker: AsyncConnection[Any], now_s: float) -> None:
+        for _ in range(LOOKS):
+            result = await tick(worker, self._at(now_s))
+            if not result.more:
+                return
+
+    def _at(self, at_s: float) -> datetime:
+        return self._begin + timedelta(seconds=at_s)
+
+
+def _enter(dsn: str, lives: Sequence[Life], begin: datetime) -> None:
+    wanted = ";".join(f"{name}={version}" for name, version in WANTED.items())
+    values = {
+        "kits": [life.kit for life in lives],
+        "intervals": [life.programme.expected_interval_s for life in lives],
+        "wanted": wanted,
+        "begin": begin,
+    }
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(_SQL["enter"], values)
+        connection.execute(_SQL["watch"])
+        connection.execute(b"ANALYZE kits, kit_latest")
+
+
+async def _opened(dsn: str, begin: datetime) -> tuple[list[Opened], int]:
+    connection = await connect(dsn, role="bench")
+    try:
+        cursor = await connection.execute(_SQL["opened"])
+        opened = [
+            Opened(kit, cause, (at - begin).total_seconds(), member)
+            for kit, cause, at, member in await cursor.fetchall()
+        ]
+        cursor = await connection.execute(_SQL["incidents"])
+        row = await cursor.fetchone()
+        return opened, row[0] if row else 0
+    finally:
+        await connection.close()

@@ -1,0 +1,114 @@
+"""The step between deciding and writing: what would open is kept quiet where it should be, what flaps stays.
+
+One place for every rule, whoever decided; it takes actions away, gives some a reason, and never adds an opening.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+
+from fleet.alerts.actions import Action, ClearAlert, HoldPending, OpenAlert, SetRecovering
+from fleet.alerts.quieting import flapping, store
+from fleet.alerts.quieting.flapping import Clearing
+from fleet.alerts.quieting.store import Cause
+from fleet.alerts.quieting.suppress import Opening, Suppression, suppressor
+from fleet.alerts.rules import Rule, RuleName
+
+Connection = AsyncConnection[Any]
+Beginning = OpenAlert | HoldPending
+
+
+@dataclass(frozen=True, slots=True)
+class Quieted:
+    """Actions as they are carried out: openings of `reasons` open suppressed, those of `flapping` are marked."""
+
+    actions: Sequence[Action]
+    reasons: Mapping[Cause, str] = field(default_factory=dict)
+    flapping: frozenset[Cause] = frozenset()
+
+
+async def quiet(
+    connection: Connection, actions: Sequence[Action], rules: Mapping[RuleName, Rule], now: datetime
+) -> Quieted:
+    """Actions with what keeps some of them quiet; asks nothing when none opens or clears."""
+    clearing = await _too_soon(connection, actions, now)
+    beginnings = [action for action in actions if isinstance(action, OpenAlert | HoldPending)]
+    found = await _suppressions(connection, beginnings, rules, now)
+    withheld = {cause for cause, suppression in found.items() if not suppression.opens}
+    if withheld:
+        await store.defer(connection, [kit_id for kit_id, _ in withheld])
+    kept = [each for action in actions for each in _kept(action, withheld, clearing, now)]
+    opened = [(action.kit_id, action.rule.value) for action in kept if isinstance(action, OpenAlert)]
+    reasons = {cause: suppression.by for cause, suppression in found.items() if suppression.opens}
+    return Quieted(kept, reasons, await _flapping(connection, opened, now))
+
+
+def _kept(action: Action, withheld: set[Cause], clearing: Mapping[int, bool], now: datetime) -> list[Action]:
+    """What becomes of one action; `clearing` tells of alerts that may not clear yet whether they recover already."""
+    if isinstance(action, OpenAlert | HoldPending) and (action.kit_id, action.rule.value) in withheld:
+        return []
+    if isinstance(action, ClearAlert) and action.alert_id in clearing:
+        return [] if clearing[action.alert_id] else [SetRecovering(action.alert_id, now)]
+    return [action]
+
+
+async def _suppressions(
+    connection: Connection, beginnings: Sequence[Beginning], rules: Mapping[RuleName, Rule], now: datetime
+) -> dict[Cause, Suppression]:
+    if not beginnings:
+        return {}
+    kit_ids = sorted({each.kit_id for each in beginnings})
+    covers = _by_kit(await store.covers(connection, kit_ids, now))
+    shelves = _by_kit(await store.shelves(connection, kit_ids, now))
+    found = {}
+    for each in beginnings:
+        opening = Opening(each.kit_id, each.rule.value, _severity(each, rules))
+        reason = suppressor(opening, covers.get(each.kit_id, ()), shelves.get(each.kit_id, ()), now)
+        if reason is not None:
+            found[each.kit_id, each.rule.value] = reason
+    return found
+
+
+def _severity(beginning: Beginning, rules: Mapping[RuleName, Rule]) -> str:
+    own = beginning.severity if isinstance(beginning, OpenAlert) else None
+    return own or rules[beginning.rule].severity
+
+
+def _by_kit(items: Sequence[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for item in items:
+        found.setdefault(item.kit_id, []).append(item)
+    return found
+
+
+async def _flapping(connection: Connection, opened: Sequence[Cause], now: datetime) -> frozenset[Cause]:
+    if not opened:
+        return frozenset()
+    settings = await store.flaps(connection)
+    before = await store.opened_lately(connection, opened, settings, now)
+    return frozenset(cause for cause in opened if flapping.flaps(before.get(cause, 0), settings[cause[1]]))
+
+
+async def _too_soon(connection: Connection, actions: Sequence[Action], now: datetime) -> dict[int, bool]:
+    """Flapping alerts that would clear too soon; whether they are noted as recovering."""
+    clearing = {
+        action.alert_id: action.resolution
+        for action in actions
+        if isinstance(action, ClearAlert) and action.resolution in flapping.BY_ITSELF
+    }
+    if not clearing:
+        return {}
+    marked = await store.flapping_among(connection, list(clearing))
+    if not marked:
+        return {}
+    settings = await store.flaps(connection)
+    return {
+        alert_id: since is not None
+        for alert_id, (rule, since) in marked.items()
+        if flapping.must_wait(Clearing(alert_id, True, since, clearing[alert_id]), settings[rule], now)
+    }

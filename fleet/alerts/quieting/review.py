@@ -1,0 +1,111 @@
+"""What time changes about keeping quiet, looked at in every tick: windows begin and end, alerts are heard again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from fleet.alerts.quieting import store
+from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
+from fleet.alerts.quieting.suppress import Opening, suppressor
+from fleet.alerts.requests.opening import open_for_alerts
+
+Connection = AsyncConnection[Any]
+
+WINDOWS_AT_ONCE = 500
+MISSED_AT_ONCE = 50
+"""Times of windows gone through in one tick after a worker was away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When a window is on: its first time, how it recurs, and the time that is on or comes next.
+
+    Times that began before `resumes_at` are left out.
+    """
+
+    window_id: int
+    starts_at: datetime
+    ends_at: datetime
+    recurrence: str | None
+    current_from: datetime | None
+    current_to: datetime | None
+    resumes_at: datetime | None
+
+
+def next_time(plan: Plan, after: datetime) -> Occurrence | None:
+    """The first time of a window that ends after a moment; None when all are over."""
+    recurrence = None if plan.recurrence is None else parse(plan.recurrence)
+    times = occurrences(plan.starts_at, plan.ends_at - plan.starts_at, recurrence, after=after)
+    wanted = (each for each in times if plan.resumes_at is None or each.begins_at >= plan.resumes_at)
+    return next(islice(wanted, 1), None)
+
+
+async def turn_windows(connection: Connection, now: datetime) -> None:
+    """Begin and end windows, also what was missed of them, in the caller's transaction."""
+    for _ in range(MISSED_AT_ONCE):
+        await connection.execute(store.SQL["sync_occurrences"])
+        await connection.execute(store.SQL["begin_occurrences"], {"now": now})
+        await connection.execute(store.SQL["end_occurrences"], {"now": now})
+        if not await _advance(connection, now):
+            break
+    await store.end_shelves(connection, now)
+    await store.judge_again(connection, now)
+    await store.forget_occurrences(connection, now)
+
+
+async def _advance(connection: Connection, now: datetime) -> int:
+    """Move windows whose time is over on to the next; returns how many there were."""
+    async with connection.cursor(row_factory=class_row(Plan)) as cursor:
+        await cursor.execute(store.SQL["windows_over"], {"now": now, "limit": WINDOWS_AT_ONCE})
+        plans = await cursor.fetchall()
+    for plan in plans:
+        assert plan.current_to is not None
+        await set_time(connection, plan.window_id, next_time(plan, plan.current_to), plan.current_to)
+    return len(plans)
+
+
+async def set_time(connection: Connection, window_id: int, time: Occurrence | None, ended_at: datetime) -> None:
+    """Note when a window is on next; without a time it ended at `ended_at`."""
+    values = {
+        "window_id": window_id,
+        "current_from": None if time is None else time.begins_at,
+        "current_to": None if time is None else time.ends_at,
+        "ended_at": ended_at if time is None else None,
+    }
+    await connection.execute(store.SQL["set_time"], values)
+
+
+async def lift(connection: Connection, now: datetime) -> int:
+    """Let suppressed alerts be heard whose reason is gone while they hold, with their requests; returns how many
+    requests were opened. What another reason keeps quiet says so."""
+    found = await store.doubtful(connection, now)
+    if not found:
+        return 0
+    kit_ids = sorted({each.kit_id for each in found})
+    covers = await store.covers(connection, kit_ids, now)
+    shelves = await store.shelves(connection, kit_ids, now)
+    renamed, heard = {}, {}
+    for each in found:
+        opening = Opening(each.kit_id, each.rule, each.severity)
+        mine = [cover for cover in covers if cover.kit_id == each.kit_id]
+        reason = suppressor(opening, mine, [shelf for shelf in shelves if shelf.kit_id == each.kit_id], now)
+        if reason is None:
+            heard[each.alert_id] = each.suppressed_by
+        elif reason.by != each.suppressed_by:
+            renamed[each.alert_id] = reason.by
+    if renamed:
+        await store.rename(connection, renamed)
+    return await _hear(connection, heard, now) if heard else 0
+
+
+async def _hear(connection: Connection, heard: dict[int, str], now: datetime) -> int:
+    lifted = await store.lift(connection, list(heard))
+    requests = await open_for_alerts(connection, lifted, now)
+    await store.tell_lifted(connection, heard, lifted, now)
+    return requests

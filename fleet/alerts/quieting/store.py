@@ -1,0 +1,137 @@
+"""What keeps alerts quiet, read from the database and written to it; inside the caller's transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row
+
+from fleet.alerts.quieting import flapping
+from fleet.alerts.quieting.flapping import Flap
+from fleet.alerts.quieting.suppress import SEVERITIES, Cover, Shelf
+from fleet.db.queries import load_queries
+
+Connection = AsyncConnection[Any]
+Cause = tuple[int, str]
+"""A kit and a rule."""
+
+SQL = load_queries("fleet.alerts.quieting", "quieting.sql")
+KEEP_OCCURRENCES = timedelta(days=400)
+FORGOTTEN_AT_ONCE = 1_000
+DOUBTFUL_PER_TICK = 500
+"""Suppressed alerts looked at again in one tick, so that a large window ends without a storm."""
+DEFERRED_PER_TICK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Doubtful:
+    """A suppressed alert whose reason may be gone."""
+
+    alert_id: int
+    kit_id: int
+    rule: str
+    severity: str
+    suppressed_by: str
+
+
+async def covers(connection: Connection, kit_ids: Iterable[int], now: datetime) -> list[Cover]:
+    """The maintenance that kits are in."""
+    cursor = await connection.execute(SQL["covers"], {"kit_ids": list(kit_ids), "now": now})
+    return [
+        Cover(kit_id, window_id, collect, None if rules is None else frozenset(rules))
+        for kit_id, window_id, collect, rules in await cursor.fetchall()
+    ]
+
+
+async def shelves(connection: Connection, kit_ids: Iterable[int], now: datetime) -> list[Shelf]:
+    """The shelves that stand for kits."""
+    async with connection.cursor(row_factory=class_row(Shelf)) as cursor:
+        await cursor.execute(SQL["shelves"], {"kit_ids": list(kit_ids), "now": now})
+        return await cursor.fetchall()
+
+
+async def flaps(connection: Connection) -> dict[str, Flap]:
+    """What flapping is, by rule."""
+    cursor = await connection.execute(SQL["flaps"])
+    return {row[0]: Flap(*row[1:]) for row in await cursor.fetchall()}
+
+
+async def opened_lately(
+    connection: Connection, causes: Sequence[Cause], settings: Mapping[str, Flap], now: datetime
+) -> dict[Cause, int]:
+    """How often alerts of these causes opened within the window of their rule, and cleared by themselves."""
+    values = {
+        "kit_ids": [kit_id for kit_id, _ in causes],
+        "rules": [rule for _, rule in causes],
+        "since": [flapping.since(now, settings[rule]) for _, rule in causes],
+        "by_itself": sorted(flapping.BY_ITSELF),
+    }
+    cursor = await connection.execute(SQL["opened_lately"], values)
+    return {(kit_id, rule): count for kit_id, rule, count in await cursor.fetchall()}
+
+
+async def flapping_among(connection: Connection, alert_ids: Sequence[int]) -> dict[int, tuple[str, datetime | None]]:
+    """The flapping ones among alerts: their rule, and since when their condition is gone."""
+    cursor = await connection.execute(SQL["flapping_among"], {"alert_ids": list(alert_ids)})
+    return {alert_id: (rule, since) for alert_id, rule, since in await cursor.fetchall()}
+
+
+async def defer(connection: Connection, kit_ids: Iterable[int]) -> None:
+    """Note kits that are to be judged again when their maintenance is over."""
+    await connection.execute(SQL["defer"], {"kit_ids": sorted(set(kit_ids))})
+
+
+async def judge_again(connection: Connection, now: datetime) -> None:
+    """Put kits whose maintenance is over into the queue."""
+    await connection.execute(SQL["judge_again"], {"now": now, "limit": DEFERRED_PER_TICK})
+
+
+async def end_shelves(connection: Connection, now: datetime) -> None:
+    """Remove shelves whose time is over."""
+    await connection.execute(SQL["end_shelves"], {"now": now})
+
+
+async def tell_flapping(connection: Connection, alert_ids: Sequence[int], now: datetime) -> None:
+    """Say which of these alerts are flapping."""
+    await connection.execute(SQL["tell_flapping"], {"alert_ids": list(alert_ids), "now": now})
+
+
+async def doubtful(connection: Connection, now: datetime) -> list[Doubtful]:
+    """Suppressed alerts to look at again: all whose reason is gone, and of the others some."""
+    values = {"now": now, "severities": list(SEVERITIES), "limit": DOUBTFUL_PER_TICK}
+    async with connection.cursor(row_factory=class_row(Doubtful)) as cursor:
+        await cursor.execute(SQL["doubtful"], values)
+        return await cursor.fetchall()
+
+
+async def rename(connection: Connection, reasons: Mapping[int, str]) -> None:
+    """Say by what else alerts are suppressed now."""
+    values = {"alert_ids": list(reasons), "reasons": list(reasons.values())}
+    await connection.execute(SQL["rename"], values)
+
+
+async def lift(connection: Connection, alert_ids: Sequence[int]) -> list[int]:
+    """Let alerts be heard; gives those that really were suppressed."""
+    cursor = await connection.execute(SQL["lift"], {"alert_ids": list(alert_ids)})
+    return [alert_id for (alert_id,) in await cursor.fetchall()]
+
+
+async def tell_lifted(connection: Connection, reasons: Mapping[int, str], lifted: Sequence[int], now: datetime) -> None:
+    """Say of alerts that they are heard now, and by what they were suppressed."""
+    values = {
+        "alert_ids": list(reasons),
+        "reasons": list(reasons.values()),
+        "lifted": list(lifted),
+        "now": now,
+    }
+    await connection.execute(SQL["tell_lifted"], values)
+
+
+async def forget_occurrences(connection: Connection, now: datetime) -> None:
+    """Remove what is so long ago that no silence reaches back to it."""
+    values = {"before": now - KEEP_OCCURRENCES, "limit": FORGOTTEN_AT_ONCE}
+    await connection.execute(SQL["forget_occurrences"], values)

@@ -90,7 +90,7 @@ SELECT count(*) FROM placement_references r WHERE r.erased_at IS NULL AND refere
 SELECT redact_old_requests(%(cutoff)s, %(limit)s)
 
 -- name: count_request_texts
-SELECT count(*) FROM service_requests WHERE resolved_at < %(cutoff)s AND is_free_text(resolution)
+SELECT count(*) FROM service_requests WHERE resolved_at < %(cutoff)s AND (has_text OR is_free_text(resolution))
 
 -- name: remove_book_texts
 SELECT redact_old_books(%(cutoff)s, %(limit)s)
@@ -99,12 +99,7 @@ SELECT redact_old_books(%(cutoff)s, %(limit)s)
 SELECT count(*) FROM book_events WHERE recorded_at < %(cutoff)s AND reason IS NOT NULL AND reason <> '[redacted]'
 
 -- name: remove_service_requests
-WITH old AS (
-    SELECT request_id FROM service_requests WHERE resolved_at < %(cutoff)s ORDER BY resolved_at LIMIT %(limit)s
-), links AS (
-    DELETE FROM request_alerts WHERE request_id IN (SELECT request_id FROM old)
-)
-DELETE FROM service_requests WHERE request_id IN (SELECT request_id FROM old)
+SELECT trim_requests(%(cutoff)s, %(limit)s)
 
 -- name: count_service_requests
 SELECT count(*) FROM service_requests WHERE resolved_at < %(cutoff)s

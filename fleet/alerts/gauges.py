@@ -10,7 +10,8 @@ from typing import Any
 from psycopg import AsyncConnection
 
 from fleet import metrics
-from fleet.alerts.rules import Line
+from fleet.alerts.rules import Line, Priority
+from fleet.alerts.sla.measuring import Target
 from fleet.db import roles
 from fleet.db.connect import connect
 from fleet.db.queries import load_queries
@@ -39,7 +40,7 @@ async def measure(dsn: str, what: Measure) -> float:
 
 def forget() -> None:
     """Show nothing: another process leads and shows it."""
-    for gauge in (metrics.KITS, metrics.KITS_BY_HEALTH, metrics.ALERTS_ACTIVE, metrics.REQUESTS_OPEN):
+    for gauge in (metrics.KITS, metrics.KITS_BY_HEALTH, metrics.ALERTS_ACTIVE, metrics.REQUESTS_OPEN, metrics.SLA_OPEN):
         gauge.clear()
     for gauge in (metrics.INCIDENTS_OPEN, metrics.INCIDENT_MEMBERS, metrics.SLA_BREACHES, metrics.EVALUATION_QUEUE):
         gauge.set(0)
@@ -58,6 +59,10 @@ async def work(connection: AsyncConnection[Any]) -> None:
     requests |= {(line, state): count for line, state, count in await _rows(connection, "open_requests")}
     for (line, state), count in requests.items():
         metrics.REQUESTS_OPEN.labels(line, state).set(count)
+    missed = {(priority, target): 0 for priority in Priority for target in Target}
+    missed |= {(priority, target): count for priority, target, count in await _rows(connection, "breaches")}
+    for (priority, target), count in missed.items():
+        metrics.SLA_OPEN.labels(priority, target).set(count)
 
 
 async def kits(connection: AsyncConnection[Any]) -> None:

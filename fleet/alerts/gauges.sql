@@ -3,7 +3,7 @@ SELECT (SELECT count(*) FROM evaluation_queue) AS queue,
        (SELECT count(*) FROM incidents WHERE state = 'open') AS incidents,
        (SELECT count(*) FROM incident_members WHERE left_at IS NULL) AS members,
        (SELECT count(*) FROM service_requests
-        WHERE state IN ('open', 'in_progress', 'waiting') AND due_at < now()) AS breaches
+        WHERE state IN ('open', 'in_progress', 'waiting') AND due_at < now() AND sla_state <> 'paused') AS breaches
 
 -- name: active_alerts
 SELECT r.rule, count(a.alert_id) FROM rules r LEFT JOIN alerts a ON a.rule = r.rule AND a.state = 'active'
@@ -17,3 +17,8 @@ GROUP BY line, state
 SELECT state, heard, silent, drifted, pairing_lost, battery_low, storage_low, clock_skewed, count(*)
 FROM kit_facts
 GROUP BY state, heard, silent, drifted, pairing_lost, battery_low, storage_low, clock_skewed
+
+-- name: breaches
+SELECT r.priority, b.target, count(*) FROM service_requests r, unnest(r.sla_breaches) AS b (target)
+WHERE r.state IN ('open', 'in_progress', 'waiting')
+GROUP BY r.priority, b.target

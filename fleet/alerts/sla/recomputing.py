@@ -1,0 +1,112 @@
+"""Requests measured anew from their logs, and the outcome written beside them in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, dict_row
+
+from fleet.alerts.sla.escalating import Plan, plan
+from fleet.alerts.sla.measuring import Clocks, follow, measure
+from fleet.alerts.sla.terms import Event, Terms, entries_of, terms_of, told_keys
+from fleet.db.queries import load_queries
+
+Connection = AsyncConnection[Any]
+
+_SQL = load_queries("fleet.alerts.sla", "sla.sql")
+
+BATCH = 2000
+"""Requests whose logs are held in memory at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What of a request does not stand in its log."""
+
+    request_id: int
+    contract_id: int
+    priority: str
+    opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A request as it stands, and what is to be told of it."""
+
+    header: Header
+    terms: Terms
+    clocks: Clocks
+    plan: Plan
+
+
+async def recompute(connection: Connection, request_ids: Iterable[int], now: datetime) -> int:
+    """Measure requests from their logs and write how they stand; returns how many.
+
+    Call it in the transaction that appended to the logs. A request without a contract gets the one that applied when it
+    was opened.
+    """
+    wanted = sorted(set(request_ids))
+    count = 0
+    for start in range(0, len(wanted), BATCH):
+        found = await measured(connection, wanted[start : start + BATCH], now)
+        await _project(connection, found)
+        count += len(found)
+    return count
+
+
+async def measured(connection: Connection, request_ids: Sequence[int], now: datetime) -> list[Measured]:
+    """A batch of requests as they stand; writes nothing but which contract applies."""
+    if not request_ids:
+        return []
+    values = {"request_ids": list(request_ids)}
+    await connection.execute(_SQL["fix_contracts"], values)
+    async with connection.cursor(row_factory=class_row(Header)) as cursor:
+        await cursor.execute(_SQL["headers"], values)
+        headers = await cursor.fetchall()
+    async with connection.cursor(row_factory=class_row(Event)) as cursor:
+        await cursor.execute(_SQL["logs"], values)
+        logs = {number: list(each) for number, each in groupby(await cursor.fetchall(), lambda row: row.request_id)}
+    terms = await terms_by_contract(connection, {each.contract_id for each in headers})
+    now = now.astimezone(UTC)
+    return [judge(each, logs.get(each.request_id, []), terms[each.contract_id], now) for each in headers]
+
+
+async def terms_by_contract(connection: Connection, contract_ids: Iterable[int]) -> dict[int, Terms]:
+    """The terms of contracts by their numbers."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(_SQL["terms"], {"contract_ids": list(contract_ids)})
+        return {row["contract_id"]: terms_of(row) for row in await cursor.fetchall()}
+
+
+def judge(header: Header, events: Sequence[Event], terms: Terms, now: datetime) -> Measured:
+    """One request from its log; `now` in UTC."""
+    log = entries_of(events, header.opened_at, header.priority)
+    clocks = measure(log, terms.calendar, terms.targets, now)
+    return Measured(
+        header, terms, clocks, plan(follow(log, now), clocks, terms.calendar, terms.steps, told_keys(events))
+    )
+
+
+async def _project(connection: Connection, found: Sequence[Measured]) -> None:
+    if found:
+        rows = [_row(each) for each in found]
+        await connection.execute(_SQL["project"], {name: [row[name] for row in rows] for name in rows[0]})
+
+
+def _row(each: Measured) -> Mapping[str, Any]:
+    clocks = each.clocks
+    return {
+        "request_id": each.header.request_id,
+        "response_due_at": clocks.response.due,
+        "update_due_at": clocks.update.due if clocks.update.at is None else None,
+        "due_at": clocks.solution.due,
+        "responded_at": clocks.response.at,
+        "sla_state": clocks.state,
+        "sla_breaches": ",".join(clocks.breaches),
+        "next_escalation_at": each.plan.look_at,
+    }

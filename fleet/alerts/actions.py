@@ -17,23 +17,28 @@ Evidence = Mapping[str, Any]
 class OpenAlert:
     """Open an alert and its service request, or join the open request of the same cause.
 
-    `severity` is the alert's own, where it is not its rule's.
+    `severity` is the alert's own, where it is not its rule's; `version` that of the settings it was judged by.
     """
 
     kit_id: int
     rule: RuleName
     evidence: Evidence
     severity: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HoldPending:
-    """The condition holds, but not yet for long enough; `since` of one already pending is kept."""
+    """The condition holds, but not yet for long enough, or nothing may open now; looked at again at `due_at`.
+
+    `since` of one already pending is kept.
+    """
 
     kit_id: int
     rule: RuleName
     since: datetime
     evidence: Evidence
+    due_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +51,21 @@ class DropPending:
 
 @dataclass(frozen=True, slots=True)
 class SetRecovering:
-    """The condition is gone since `since`, or holds again (None)."""
+    """The condition is gone since `since`, or holds again (None); looked at again at `due_at`, if that is told."""
 
     alert_id: int
     since: datetime | None
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RefreshEvidence:
-    """The condition still holds, for other reasons than the alert says, or more gravely."""
+    """The condition still holds, for other reasons than the alert says, more gravely, or by other settings."""
 
     alert_id: int
     evidence: Evidence
     severity: str | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ async def _open_alerts(
     values = {
         "kit_ids": [a.kit_id for a in actions],
         "evidence": [Jsonb(a.evidence) for a in actions],
+        "versions": [a.version for a in actions],
         "rule": rule.rule,
         "severity": rule.severity,
         "now": now,
@@ -105,6 +106,7 @@ async def _pend(connection: Connection, held: list[HoldPending], dropped: list[D
             "kit_ids": [a.kit_id for a in held],
             "rules": [a.rule for a in held],
             "since": [a.since for a in held],
+            "due_at": [a.due_at for a in held],
             "evidence": [Jsonb(a.evidence) for a in held],
         }
         await connection.execute(QUERIES["hold_pending"], values)
@@ -118,6 +120,7 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
         values = {
             "alert_ids": [a.alert_id for a in recovering],
             "since": [a.since for a in recovering],
+            "due_at": [a.due_at for a in recovering],
         }
         await connection.execute(QUERIES["set_recovering"], values)
     if refreshed:
@@ -125,6 +128,7 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
             "alert_ids": [a.alert_id for a in refreshed],
             "evidence": [Jsonb(a.evidence) for a in refreshed],
             "severities": [a.severity for a in refreshed],
+            "versions": [a.version for a in refreshed],
         }
         await connection.execute(QUERIES["refresh_evidence"], values)
 

@@ -1,11 +1,12 @@
 -- name: open_alerts
 WITH given AS (
-    SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[]) AS g(kit_id, evidence)
+    SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[], %(versions)s::integer[])
+        AS g(kit_id, evidence, rule_version)
 ), dropped AS (
     DELETE FROM pending_alerts p USING given g WHERE p.kit_id = g.kit_id AND p.rule = %(rule)s
 ), opened AS (
-    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)
-    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence FROM given
+    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, rule_version)
+    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence, rule_version FROM given
     ON CONFLICT (kit_id, rule) WHERE state = 'active' DO NOTHING
     RETURNING alert_id
 )
@@ -40,20 +41,24 @@ WITH given AS (
 SELECT alert_id, rule, resolution FROM cleared
 
 -- name: hold_pending
-INSERT INTO pending_alerts (kit_id, rule, since, evidence)
-SELECT * FROM unnest(%(kit_ids)s::integer[], %(rules)s::text[], %(since)s::timestamptz[], %(evidence)s::jsonb[])
-ON CONFLICT (kit_id, rule) DO UPDATE SET evidence = excluded.evidence
+INSERT INTO pending_alerts (kit_id, rule, since, due_at, evidence)
+SELECT * FROM unnest(%(kit_ids)s::integer[], %(rules)s::text[], %(since)s::timestamptz[], %(due_at)s::timestamptz[],
+                     %(evidence)s::jsonb[])
+ON CONFLICT (kit_id, rule) DO UPDATE SET evidence = excluded.evidence, due_at = excluded.due_at
+WHERE (pending_alerts.evidence, pending_alerts.due_at) IS DISTINCT FROM (excluded.evidence, excluded.due_at)
 
 -- name: drop_pending
 DELETE FROM pending_alerts p USING unnest(%(kit_ids)s::integer[], %(rules)s::text[]) AS g(kit_id, rule)
 WHERE p.kit_id = g.kit_id AND p.rule = g.rule
 
 -- name: set_recovering
-UPDATE alerts a SET recovering_since = g.since
-FROM unnest(%(alert_ids)s::bigint[], %(since)s::timestamptz[]) AS g(alert_id, since)
+UPDATE alerts a SET recovering_since = g.since, clears_at = g.due_at
+FROM unnest(%(alert_ids)s::bigint[], %(since)s::timestamptz[], %(due_at)s::timestamptz[]) AS g(alert_id, since, due_at)
 WHERE a.alert_id = g.alert_id AND a.state = 'active'
 
 -- name: refresh_evidence
-UPDATE alerts a SET evidence = g.evidence, severity = coalesce(g.severity, a.severity)
-FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text[]) AS g(alert_id, evidence, severity)
+UPDATE alerts a
+SET evidence = g.evidence, severity = coalesce(g.severity, a.severity), rule_version = coalesce(g.version, a.rule_version)
+FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text[], %(versions)s::integer[])
+    AS g(alert_id, evidence, severity, version)
 WHERE a.alert_id = g.alert_id AND a.state = 'active'

@@ -1,5 +1,23 @@
 -- name: rules
-SELECT rule, severity, line, priority, for_s, keep_firing_for_s, enabled FROM rules
+SELECT rule, severity, line, priority, for_s, keep_firing_for_s, enabled, parameters, version FROM rules
+
+-- name: variants
+WITH RECURSIVE depths AS (
+    SELECT organisation_id, 1 AS depth FROM organisations WHERE parent_id IS NULL
+    UNION ALL
+    SELECT o.organisation_id, d.depth + 1 FROM organisations o JOIN depths d ON o.parent_id = d.organisation_id
+)
+SELECT v.variant_id, v.rule, v.version, coalesce(d.depth, 0) AS depth, v.programme, v.kit_type, v.model_id, v.severity,
+       v.for_s, v.keep_firing_for_s, v.enabled, v.parameters
+FROM rule_variants v LEFT JOIN depths d USING (organisation_id)
+
+-- name: rule_sets
+SELECT rule_set, variants FROM rule_sets
+
+-- name: clock
+SELECT clock_s, resumed_clock_s, grace_from_clock_s,
+       state = 'listening' AND extract(epoch FROM %(now)s::timestamptz - updated_at) <= %(stale_s)s AS hears
+FROM listening
 
 -- name: take_from_queue
 -- The kits are handed on to be compared with the books as well.
@@ -12,22 +30,91 @@ WITH taken AS (
 )
 SELECT kit_id FROM taken
 
--- name: drift_kits_due
--- Kits whose pending alert or recovery has come of age, and all that a disabled rule left behind.
-(SELECT kit_id FROM pending_alerts
- WHERE rule = %(rule)s AND since <= %(pending_before)s ORDER BY since LIMIT %(limit)s)
+-- name: take_from_sweep
+-- One row without a kit when the part had none: the round goes on behind it.
+WITH part AS MATERIALIZED (
+    SELECT k.kit_id FROM kits k, rule_sweep s
+    WHERE s.laps > 0 AND k.kit_id > s.next_kit_id AND (s.laps = 2 OR k.kit_id <= s.goal_kit_id) AND k.state = 'installed'
+    ORDER BY k.kit_id LIMIT %(limit)s
+), moved AS (
+    UPDATE rule_sweep s
+    SET next_kit_id = CASE WHEN p.kits = %(limit)s THEN p.last WHEN s.laps = 2 THEN 0 ELSE s.goal_kit_id END,
+        laps = CASE WHEN p.kits = %(limit)s THEN s.laps WHEN s.goal_kit_id = 0 THEN 0 ELSE s.laps - 1 END
+    FROM (SELECT count(*) AS kits, max(kit_id) AS last FROM part) p
+    WHERE s.laps > 0
+    RETURNING s.laps > 0 AS goes_on
+)
+SELECT p.kit_id, m.goes_on FROM moved m LEFT JOIN part p ON true
+
+-- name: kits_due
+-- What may not open yet, because we catch up or the kit is silent, waits without being looked at each time.
+(SELECT p.kit_id FROM pending_alerts p JOIN kit_latest l USING (kit_id)
+ WHERE p.due_at <= %(now)s AND %(hears)s
+   AND NOT (%(resumed_clock_s)s > 0 AND %(clock_s)s <= %(resumed_clock_s)s + least(coalesce(l.watch_interval_s, 0), 900))
+   AND NOT (p.rule = ANY(%(of_heartbeats)s) AND l.heard_clock_s IS NOT NULL AND l.watch_allowance_s IS NOT NULL
+            AND %(clock_s)s > greatest(l.heard_clock_s, coalesce(l.watch_from_clock_s, 0)) + l.watch_allowance_s)
+ ORDER BY p.due_at LIMIT %(limit)s)
 UNION ALL
 (SELECT kit_id FROM alerts
- WHERE rule = %(rule)s AND state = 'active' AND recovering_since <= %(recovering_before)s
- ORDER BY recovering_since LIMIT %(limit)s)
+ WHERE state = 'active' AND clears_at <= %(now)s AND kit_id IS NOT NULL ORDER BY clears_at LIMIT %(limit)s)
 UNION ALL
-(SELECT kit_id FROM alerts WHERE rule = %(rule)s AND state = 'active' AND NOT %(enabled)s LIMIT %(limit)s)
+(SELECT kit_id FROM evaluation_wakes WHERE at <= %(now)s ORDER BY at LIMIT %(limit)s)
 
--- name: drift_facts
-SELECT k.kit_id, k.state, k.wanted_components AS wanted, s.body AS reported, p.since AS pending_since,
-       a.alert_id, a.recovering_since, a.evidence
+-- name: make_rule_sets
+INSERT INTO rule_sets (variants)
+SELECT DISTINCT variants FROM variants_of_kits(%(kit_ids)s) v
+WHERE NOT EXISTS (SELECT FROM rule_sets s WHERE s.variants = v.variants)
+ON CONFLICT (variants) DO NOTHING
+
+-- name: assign_rule_sets
+UPDATE kit_latest l SET rule_set = coalesce(s.rule_set, 0)
+FROM unnest(%(kit_ids)s::integer[]) AS g(kit_id)
+LEFT JOIN variants_of_kits(%(kit_ids)s) v USING (kit_id)
+LEFT JOIN rule_sets s USING (variants)
+WHERE l.kit_id = g.kit_id AND l.rule_set <> coalesce(s.rule_set, 0)
+
+-- name: facts
+SELECT k.kit_id, k.state, k.state_since, coalesce(l.rule_set, 0) AS rule_set, k.wanted_components AS wanted, k.kit_type,
+       coalesce(pl.programme, t.programme) AS programme, k.organisation_id,
+       l.watch_interval_s, l.watch_allowance_s, l.watch_from_clock_s, l.heard_clock_s, l.last_heard_at,
+       l.time, l.received_at, l.battery, l.charging, l.signal_dbm, l.network, l.storage_free_mb, l.uptime_s,
+       l.clock_offset_s, l.boot, s.body AS software, s.time AS software_at, p.body AS peripherals,
+       p.time AS peripherals_at, u.body AS update, u.time AS update_at, b.boots, st.standing
 FROM kits k
+LEFT JOIN kit_latest l USING (kit_id)
+LEFT JOIN placements pl ON pl.placement_id = k.placement_id
+LEFT JOIN kit_types t ON t.kit_type = k.kit_type
 LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
-LEFT JOIN pending_alerts p ON p.kit_id = k.kit_id AND p.rule = %(rule)s
-LEFT JOIN alerts a ON a.kit_id = k.kit_id AND a.rule = %(rule)s AND a.state = 'active'
+LEFT JOIN latest_reports p ON p.kit_id = k.kit_id AND p.kind = 'pairing'
+LEFT JOIN latest_reports u ON u.kit_id = k.kit_id AND u.kind = 'update'
+LEFT JOIN LATERAL (
+    -- A run of the tablet begins with a software report.
+    SELECT array_agg(began ORDER BY began) AS boots
+    FROM (SELECT min(r.time) AS began FROM reports r
+          WHERE r.kit_id = k.kit_id AND r.kind = 'software' AND r.time > %(starts_after)s
+          GROUP BY r.boot) starts) b ON s.time > %(starts_after)s
+LEFT JOIN LATERAL (
+    SELECT jsonb_agg(each) AS standing FROM (
+        SELECT to_jsonb(f) AS each FROM (
+            SELECT a.rule, a.alert_id, a.recovering_since, a.evidence, a.severity, a.rule_version AS version
+            FROM alerts a WHERE a.kit_id = k.kit_id AND a.state = 'active') f
+        UNION ALL
+        SELECT jsonb_build_object('rule', w.rule, 'pending_since', w.since)
+        FROM pending_alerts w WHERE w.kit_id = k.kit_id) found) st ON true
 WHERE k.kit_id = ANY(%(kit_ids)s)
+
+-- name: used_days
+SELECT r.kit_id, array_agg(DISTINCT (r.time AT TIME ZONE 'UTC')::date) AS days
+FROM reports r
+WHERE r.kit_id = ANY(%(kit_ids)s) AND r.kind IN ('software', 'pairing') AND r.time > %(after)s
+GROUP BY r.kit_id
+
+-- name: note_wakes
+WITH given AS (
+    SELECT * FROM unnest(%(kit_ids)s::integer[], %(moments)s::timestamptz[]) AS g(kit_id, at)
+), dropped AS (
+    DELETE FROM evaluation_wakes w USING given g WHERE w.kit_id = g.kit_id AND g.at IS NULL
+)
+INSERT INTO evaluation_wakes (kit_id, at) SELECT kit_id, at FROM given WHERE at IS NOT NULL
+ON CONFLICT (kit_id) DO UPDATE SET at = excluded.at
+WHERE evaluation_wakes.at > excluded.at OR evaluation_wakes.at <= %(now)s

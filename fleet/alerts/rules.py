@@ -5,15 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 
 class RuleName(StrEnum):
     """Every rule the worker evaluates; also the cause of the service request its alert opens."""
 
     SILENT = "silent"
+    NEVER_HEARD = "never_heard"
     VERSION_DRIFT = "version_drift"
+    PAIRING_LOST = "pairing_lost"
+    PERIPHERAL_BATTERY_LOW = "peripheral_battery_low"
+    TABLET_BATTERY_LOW = "tablet_battery_low"
+    NOT_CHARGING = "not_charging"
+    STORAGE_LOW = "storage_low"
+    NO_NETWORK = "no_network"
+    CLOCK_SKEW = "clock_skew"
+    RESTARTS = "restarts"
+    UPDATE_FAILED = "update_failed"
     BOOKS_AGAINST_REALITY = "books_against_reality"
     """Findings stand against the kit (fleet/state/findings)."""
+    TABLET_OR_SIM_SWAPPED = "tablet_or_sim_swapped"
+    CALIBRATION_DUE = "calibration_due"
+    WARRANTY_ENDING = "warranty_ending"
+    LEASE_ENDING = "lease_ending"
+    STOCK_LOW = "stock_low"
+    CREDENTIALS_MISUSED = "credentials_misused"
 
 
 class Line(StrEnum):
@@ -46,6 +63,8 @@ class Resolution(StrEnum):
     NOT_WATCHED = "not_watched"
     """The kit is no longer installed."""
     RULE_DISABLED = "rule_disabled"
+    RULE_CHANGED = "rule_changed"
+    """The rule says otherwise now; the kit is as it was."""
     MERGED = "merged"
     """A mass event took the alert over."""
     BOOKS_AGREE = "books_agree"
@@ -84,10 +103,11 @@ INCIDENT_PRIORITY = Priority.URGENT
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row of `rules`, as it stands at a tick.
+    """One rule as it applies to some kits at a tick.
 
     `for_s` is how long the condition must hold before an alert opens, `keep_firing_for_s` how long it must be
-    gone before the alert clears.
+    gone before the alert clears. `parameters` is a value of the rule's own type (fleet/alerts/judging/parameters.py),
+    `version` the number of the newest change among the settings that apply.
     """
 
     rule: RuleName
@@ -97,6 +117,8 @@ class Rule:
     for_s: float
     keep_firing_for_s: float
     enabled: bool
+    parameters: Any = None
+    version: int = 0
 
 
 def graded(rule: Rule, severity: str | None) -> Rule:

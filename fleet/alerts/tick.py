@@ -7,7 +7,8 @@ next one finds the rest as it stands in the database.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -15,53 +16,90 @@ from psycopg import AsyncConnection
 
 from fleet.alerts import read
 from fleet.alerts.apply import apply
-from fleet.alerts.evaluate import evaluate_drift
+from fleet.alerts.evaluate import evaluate, wake
+from fleet.alerts.judging import scan
+from fleet.alerts.judging.facts import Clock
+from fleet.alerts.judging.settings import Settings
 from fleet.alerts.massevents import silent
 from fleet.alerts.result import TickResult
-from fleet.alerts.rules import Rule, RuleName
+from fleet.alerts.rules import RuleName
 
 __all__ = ["TickResult", "tick"]
 
 Connection = AsyncConnection[Any]
-Rules = Mapping[RuleName, Rule]
+Take = Callable[[Connection], Awaitable[tuple[list[int], bool]]]
 
 BATCHES_PER_TICK = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """What a tick decides by."""
+
+    settings: Settings
+    clock: Clock
+    now: datetime
 
 
 async def tick(connection: Connection, now: datetime) -> TickResult:
     """Evaluate what changed since the last tick and what time has brought; `now` is the database's time."""
     began_s = time.perf_counter()
     result = TickResult()
-    rules = await read.rules(connection)
-    if RuleName.VERSION_DRIFT in rules:
-        await _drift(connection, rules, now, result)
-    if RuleName.SILENT in rules:
+    at = _Moment(await read.settings(connection), await read.clock(connection, now), now)
+    changed = await _batches(connection, read.take_from_queue, at, result)
+    await _due(connection, at, result)
+    await _scanned(connection, at, result)
+    if not changed:
+        await _batches(connection, read.take_from_sweep, at, result)
+    if RuleName.SILENT in at.settings.base:
         async with connection.transaction():
-            await silent.look(connection, rules, now, result)
+            await silent.look(connection, at.settings.base, now, result)
     result.duration_s = time.perf_counter() - began_s
     return result
 
 
-async def _drift(connection: Connection, rules: Rules, now: datetime, result: TickResult) -> None:
-    """Kits that changed, batch by batch, then those whose time has come."""
+async def _batches(connection: Connection, take: Take, at: _Moment, result: TickResult) -> bool:
+    """Kits that wait to be evaluated, batch by batch; whether more are left than one tick takes."""
+    more = False
     for _ in range(BATCHES_PER_TICK):
         async with connection.transaction():
-            kit_ids, result.more = await read.take_from_queue(connection)
-            await _evaluate(connection, kit_ids, rules, now, result)
-        if not result.more:
+            kit_ids, more = await take(connection)
+            await _evaluate(connection, kit_ids, at, result)
+        if not more:
             break
+    result.more |= more
+    return more
+
+
+async def _due(connection: Connection, at: _Moment, result: TickResult) -> None:
+    """Kits whose time has come."""
     async with connection.transaction():
-        kit_ids = await read.drift_kits_due(connection, rules[RuleName.VERSION_DRIFT], now)
-        await _evaluate(connection, kit_ids, rules, now, result)
+        kit_ids = await read.kits_due(connection, at.clock, at.now)
+        for begin in range(0, len(kit_ids), read.BATCH):
+            await _evaluate(connection, kit_ids[begin : begin + read.BATCH], at, result)
 
 
-async def _evaluate(
-    connection: Connection, kit_ids: list[int], rules: Rules, now: datetime, result: TickResult
-) -> None:
+async def _scanned(connection: Connection, at: _Moment, result: TickResult) -> None:
+    """Kits whose latest heartbeat, or the listening clock, says otherwise than stands."""
+    async with connection.transaction():
+        kit_ids = await scan.differing(connection, at.settings, at.clock)
+        for begin in range(0, len(kit_ids), read.BATCH):
+            await _evaluate(connection, kit_ids[begin : begin + read.BATCH], at, result)
+        result.more |= len(kit_ids) == scan.MOST
+
+
+async def _evaluate(connection: Connection, kit_ids: Sequence[int], at: _Moment, result: TickResult) -> None:
+    """Judge these kits by all rules and write what follows, in the caller's transaction."""
     if not kit_ids:
         return
-    rule = rules[RuleName.VERSION_DRIFT]
-    facts = await read.drift_facts(connection, kit_ids)
-    actions = [action for each in facts for action in evaluate_drift(each, rule, now)]
+    if at.settings.varies:
+        await read.assign_sets(connection, kit_ids)
+    facts = await read.facts(connection, kit_ids, at.settings, at.now)
+    actions, wakes = [], {}
+    for each in facts:
+        rules = at.settings.rules_of(each.rule_set)
+        actions += evaluate(each, rules, at.clock, at.now)
+        wakes[each.kit_id] = wake(each, rules, at.now)
     result.evaluated += len(facts)
-    result.applied.add(await apply(connection, actions, rules, now))
+    await read.note_wakes(connection, wakes, at.now)
+    result.applied.add(await apply(connection, actions, at.settings.base, at.now))

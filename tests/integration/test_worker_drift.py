@@ -73,13 +73,18 @@ async def test_no_software_report_is_no_drift(world: World) -> None:
     assert await world.active(DRIFT) == set()
 
 
-async def test_drift_goes_on_while_nobody_listens(world: World) -> None:
+async def test_nothing_opens_while_nobody_listens_nor_in_the_catch_up(world: World) -> None:
+    """The kit may have come to the wanted version meanwhile; what still holds afterwards opens."""
     (kit,) = await world.add(1, interval_s=3600)
     await world.want(kit, app="2.0")
     await world.report(kit, app="1.0")
     await world.tick()
     await world.outage(40)
     await world.tick()
+    await world.resume()
+    await world.live(890, step_s=89)
+    assert await world.active(DRIFT) == set()
+    await world.live(20)
     assert await world.active(DRIFT) == {kit}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,12 +17,15 @@ from fleet.alerts.actions import (
     RefreshEvidence,
     SetRecovering,
 )
-from fleet.alerts.evaluate import DriftFacts, evaluate_drift
+from fleet.alerts.evaluate import evaluate
+from fleet.alerts.judging.facts import Clock, KitFacts, Standing
+from fleet.alerts.judging.parameters import NoParameters
 from fleet.alerts.rules import Line, Priority, Resolution, Rule, RuleName
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
-RULE = Rule(RuleName.VERSION_DRIFT, "minor", Line.SERVICE, Priority.NORMAL, 30, 15, True)
-DISABLED = Rule(RuleName.VERSION_DRIFT, "minor", Line.SERVICE, Priority.NORMAL, 30, 15, False)
+CLOCK = Clock(10_000.0, 0.0, 0.0, hears=True)
+RULE = Rule(RuleName.VERSION_DRIFT, "minor", Line.SERVICE, Priority.NORMAL, 30, 15, True, NoParameters())
+DISABLED = replace(RULE, enabled=False)
 OLD = {"components": [{"component": "app", "wanted": "2", "reported": "1"}]}
 MISSING = {"components": [{"component": "app", "wanted": "2", "reported": None}]}
 
@@ -31,32 +35,41 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
-def facts(**changes: Any) -> DriftFacts:
+def facts(
+    state: str = "installed",
+    wanted: Any = {"app": "2"},
+    reported: Any = {"app": "1"},
+    **standing: Any,  # noqa: B006
+) -> KitFacts:
     """An installed kit with an old app."""
-    return DriftFacts(
-        **({"kit_id": 7, "state": "installed", "wanted": {"app": "2"}, "reported": {"app": "1"}} | changes)
-    )
+    stands = {RULE.rule: Standing(**standing)} if standing else {}
+    return KitFacts(7, state, ago(86_400), wanted=wanted, software=reported, standing=stands)
 
 
-def alerted(**changes: Any) -> DriftFacts:
+def alerted(**changes: Any) -> KitFacts:
     """The same with an active alert."""
-    return facts(**({"alert_id": 3, "evidence": OLD} | changes))
+    return facts(**({"alert_id": 3, "evidence": OLD, "severity": "minor", "version": 0} | changes))
 
 
-CASES: list[tuple[str, DriftFacts, Rule, list[Action]]] = [
-    ("new drift waits", facts(), RULE, [HoldPending(7, RULE.rule, NOW, OLD)]),
-    (
-        "waiting drift keeps its beginning",
-        facts(pending_since=ago(29)),
-        RULE,
-        [HoldPending(7, RULE.rule, ago(29), OLD)],
-    ),
-    ("drift of age opens", facts(pending_since=ago(30)), RULE, [OpenAlert(7, RULE.rule, OLD)]),
+def held(since: datetime) -> HoldPending:
+    """It waits since then."""
+    return HoldPending(7, RULE.rule, since, OLD, since + timedelta(seconds=30))
+
+
+def opened(evidence: Any) -> OpenAlert:
+    """It opens."""
+    return OpenAlert(7, RULE.rule, evidence, "minor", 0)
+
+
+CASES: list[tuple[str, KitFacts, Rule, list[Action]]] = [
+    ("new drift waits", facts(), RULE, [held(NOW)]),
+    ("waiting drift keeps its beginning", facts(pending_since=ago(29)), RULE, [held(ago(29))]),
+    ("drift of age opens", facts(pending_since=ago(30)), RULE, [opened(OLD)]),
     (
         "a missing component is drift",
         facts(reported={}, pending_since=ago(30)),
         RULE,
-        [OpenAlert(7, RULE.rule, MISSING)],
+        [opened(MISSING)],
     ),
     ("more components than wanted are fine", facts(reported={"app": "2", "os": "9"}), RULE, []),
     ("nothing wanted", facts(wanted={}), RULE, []),
@@ -65,8 +78,13 @@ CASES: list[tuple[str, DriftFacts, Rule, list[Action]]] = [
     ("waiting when it left use", facts(state="paused", pending_since=ago(50)), RULE, [DropPending(7, RULE.rule)]),
     ("waiting when the rule ended", facts(pending_since=ago(50)), DISABLED, [DropPending(7, RULE.rule)]),
     ("still drifted", alerted(), RULE, []),
-    ("drifted otherwise", alerted(reported={}), RULE, [RefreshEvidence(3, MISSING)]),
-    ("as wanted: proof begins", alerted(reported={"app": "2"}), RULE, [SetRecovering(3, NOW)]),
+    ("drifted otherwise", alerted(reported={}), RULE, [RefreshEvidence(3, MISSING, "minor", 0)]),
+    (
+        "as wanted: proof begins",
+        alerted(reported={"app": "2"}),
+        RULE,
+        [SetRecovering(3, NOW, NOW + timedelta(seconds=15))],
+    ),
     ("proof not long enough", alerted(reported={"app": "2"}, recovering_since=ago(14)), RULE, []),
     (
         "proof long enough",
@@ -83,8 +101,8 @@ CASES: list[tuple[str, DriftFacts, Rule, list[Action]]] = [
 
 
 @pytest.mark.parametrize(("given", "rule", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_drift(given: DriftFacts, rule: Rule, expected: list[Action]) -> None:
-    assert evaluate_drift(given, rule, NOW) == expected
+def test_drift(given: KitFacts, rule: Rule, expected: list[Action]) -> None:
+    assert evaluate(given, {RULE.rule: rule}, CLOCK, NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -93,10 +111,10 @@ def test_drift(given: DriftFacts, rule: Rule, expected: list[Action]) -> None:
      "scrapped", "lost", "returned"],
 )  # fmt: skip
 def test_only_installed_kits_are_judged(state: str) -> None:
-    assert evaluate_drift(facts(state=state), RULE, NOW) == []
+    assert evaluate(facts(state=state), {RULE.rule: RULE}, CLOCK, NOW) == []
 
 
 def test_without_a_delay_drift_opens_at_once() -> None:
-    rule = Rule(RuleName.VERSION_DRIFT, "minor", Line.SERVICE, Priority.NORMAL, 0, 0, True)
-    assert evaluate_drift(facts(), rule, NOW) == [OpenAlert(7, rule.rule, OLD)]
-    assert evaluate_drift(alerted(reported={"app": "2"}), rule, NOW) == [ClearAlert(3, Resolution.PROOF)]
+    rules = {RULE.rule: replace(RULE, for_s=0, keep_firing_for_s=0)}
+    assert evaluate(facts(), rules, CLOCK, NOW) == [opened(OLD)]
+    assert evaluate(alerted(reported={"app": "2"}), rules, CLOCK, NOW) == [ClearAlert(3, Resolution.PROOF)]

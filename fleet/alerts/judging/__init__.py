@@ -1,0 +1,1 @@
+"""The rules: what each may see, when it holds, and what follows from that. Pure, but for the stores."""

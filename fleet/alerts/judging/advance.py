@@ -1,0 +1,87 @@
+"""From a condition and what stands to what happens next: one step of one rule for one kit. Pure.
+
+Nothing opens before the condition has held for `for_s`, nothing clears before it has been gone for
+`keep_firing_for_s`. While we may be wrong (`may_open` is False: nobody listens, we catch up, the kit is silent) what
+holds waits as pending and opens nothing. Whatever may hold an opening back further (flapping, mass events,
+suppression) takes these actions and only ever makes less of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from fleet.alerts.actions import (
+    Action,
+    ClearAlert,
+    DropPending,
+    HoldPending,
+    OpenAlert,
+    RefreshEvidence,
+    SetRecovering,
+)
+from fleet.alerts.judging.facts import Condition, Standing
+from fleet.alerts.rules import Resolution, Rule, has_held
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a rule found of a kit. `watched` tells whether it counts there at all, `may_open` whether it is certain
+    enough for an alert; `settled` is why an alert of it ends when the condition is gone."""
+
+    kit_id: int
+    condition: Condition | None
+    watched: bool
+    may_open: bool
+    settled: Resolution = Resolution.PROOF
+
+
+def advance(judgement: Judgement, standing: Standing, rule: Rule, now: datetime) -> list[Action]:
+    """What to do; nothing when all is as it stands."""
+    counts = judgement.watched and rule.enabled
+    condition = judgement.condition if counts else None
+    if standing.alert_id is None:
+        return _without_alert(judgement, condition, standing, rule, now)
+    if not counts:
+        return [ClearAlert(standing.alert_id, Resolution.NOT_WATCHED if rule.enabled else Resolution.RULE_DISABLED)]
+    if condition is not None:
+        return _still(condition, standing, standing.alert_id, rule)
+    return _gone(judgement.settled, standing, standing.alert_id, rule, now)
+
+
+def _without_alert(
+    judgement: Judgement, condition: Condition | None, standing: Standing, rule: Rule, now: datetime
+) -> list[Action]:
+    kit_id = judgement.kit_id
+    if condition is None:
+        return [] if standing.pending_since is None else [DropPending(kit_id, rule.rule)]
+    since = standing.pending_since or now
+    if judgement.may_open and has_held(since, now, rule.for_s):
+        severity = condition.severity or rule.severity
+        return [OpenAlert(kit_id, rule.rule, condition.evidence, severity, version=rule.version)]
+    due_at = since + timedelta(seconds=rule.for_s)
+    return [HoldPending(kit_id, rule.rule, since, condition.evidence, due_at)]
+
+
+def _still(condition: Condition, standing: Standing, alert_id: int, rule: Rule) -> list[Action]:
+    actions: list[Action] = []
+    if standing.recovering_since is not None:
+        actions.append(SetRecovering(alert_id, None))
+    severity = condition.severity or rule.severity
+    told = (condition.evidence, severity, rule.version)
+    if told != (standing.evidence, standing.severity, standing.version):
+        actions.append(RefreshEvidence(alert_id, condition.evidence, severity, rule.version))
+    return actions
+
+
+def _gone(settled: Resolution, standing: Standing, alert_id: int, rule: Rule, now: datetime) -> list[Action]:
+    """Proof must last; what was right all along, or is by other settings, ends at once."""
+    if settled is not Resolution.PROOF:
+        return [ClearAlert(alert_id, settled)]
+    if standing.recovering_since is None and standing.version != rule.version:
+        return [ClearAlert(alert_id, Resolution.RULE_CHANGED)]
+    since = standing.recovering_since or now
+    if has_held(since, now, rule.keep_firing_for_s):
+        return [ClearAlert(alert_id, Resolution.PROOF)]
+    due_at = since + timedelta(seconds=rule.keep_firing_for_s)
+    return [SetRecovering(alert_id, since, due_at)] if standing.recovering_since is None else []

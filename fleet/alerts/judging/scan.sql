@@ -1,0 +1,43 @@
+-- name: plan
+-- The sets are of any size and their statistics lag behind: only hashing is safe.
+SELECT set_config('enable_nestloop', %(nestloop)s, true), set_config('work_mem', '64MB', true)
+
+-- name: differing
+-- The first conditions are cheap and true of whatever the thresholds of any set reach; what is left is compared by its
+-- own set. Each rule has a bit: what holds against what is pending or alerted.
+WITH reached AS MATERIALIZED (
+    SELECT kit_id, rule_set + 1 AS i, battery, charging, storage_free_mb, signal_dbm, network, clock_offset_s,
+           received_at - time AS late, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
+    FROM kit_latest
+    WHERE watch_allowance_s IS NOT NULL
+      AND (battery < %(any_battery)s::real OR storage_free_mb < %(any_storage_mb)s OR signal_dbm < %(any_signal_dbm)s
+           OR network = 'none' OR clock_offset_s IS NOT NULL OR heard_clock_s IS NULL
+           OR received_at - time > make_interval(secs => %(any_late_s)s))
+), holding AS MATERIALIZED (
+    SELECT kit_id,
+           CASE WHEN heard_clock_s IS NULL AND watch_from_clock_s IS NOT NULL AND %(clock_s)s > silence_deadline_clock_s(
+                    watch_from_clock_s, watch_from_clock_s, greatest(watch_allowance_s, (%(unheard_s)s::double precision[])[i]),
+                    coalesce(watch_interval_s, 0), %(resumed_clock_s)s, %(grace_from_clock_s)s)
+                THEN %(never_heard)s ELSE 0 END
+         | CASE WHEN battery < (%(battery)s::real[])[i] AND charging IS NOT TRUE THEN %(tablet_battery_low)s ELSE 0 END
+         | CASE WHEN battery < (%(uncharged)s::real[])[i] AND charging IS FALSE THEN %(not_charging)s ELSE 0 END
+         | CASE WHEN storage_free_mb < (%(storage_mb)s::double precision[])[i] THEN %(storage_low)s ELSE 0 END
+         | CASE WHEN (network = 'none' AND (%(offline)s::boolean[])[i])
+                  OR (signal_dbm < (%(signal_dbm)s::double precision[])[i] AND network IS DISTINCT FROM 'wifi')
+                  OR late > make_interval(secs => (%(late_s)s::double precision[])[i])
+                THEN %(no_network)s ELSE 0 END
+         | CASE WHEN abs(clock_offset_s) >= (%(skew_s)s::double precision[])[i] THEN %(clock_skew)s ELSE 0 END AS bits
+    FROM reached
+), standing AS MATERIALIZED (
+    SELECT kit_id, bit_or(r.bit) AS bits
+    FROM (SELECT kit_id, rule FROM pending_alerts
+          UNION ALL
+          SELECT kit_id, rule FROM alerts
+          WHERE state = 'active' AND recovering_since IS NULL AND kit_id IS NOT NULL) s
+    JOIN unnest(%(rules)s::text[], %(bits)s::integer[]) AS r(rule, bit) USING (rule)
+    GROUP BY kit_id
+)
+SELECT kit_id
+FROM (SELECT kit_id, bits FROM holding WHERE bits <> 0) h FULL JOIN standing s USING (kit_id)
+WHERE coalesce(h.bits, 0) <> coalesce(s.bits, 0)
+LIMIT %(limit)s

@@ -2,82 +2,119 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
-from fleet.alerts.rules import INCIDENT_LINE, INCIDENT_PRIORITY, PRIORITY_OF, Priority, due_at
+from fleet.alerts.requests import placing, writing
+from fleet.alerts.requests.log import SYSTEM, Entry, What
+from fleet.alerts.requests.placing import Cleared, Fault
+from fleet.alerts.requests.priority import Impact, priority_of
+from fleet.alerts.requests.writing import Change, New, Request
+from fleet.alerts.rules import INCIDENT_LINE
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
+Row = TypeVar("Row")
 
 _SQL = load_queries("fleet.alerts.requests", "opening.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class _Graded:
-    """An alert as grave as it is; `usual` is its rule's severity."""
-
-    alert_id: int
-    severity: str
-    usual: str
-    priority: str
-
-    @property
-    def wanted(self) -> Priority:
-        """How soon somebody must answer."""
-        return Priority(self.priority) if self.severity == self.usual else PRIORITY_OF[self.severity]
-
-
 async def open_for_alerts(connection: Connection, alert_ids: Sequence[int], now: datetime) -> int:
-    """Let alerts join the open request of their kit and cause, or open one; returns how many were opened.
+    """Let alerts join the request of their kit and cause, open again one that ended a moment ago, or open one.
 
-    Alerts that are over or suppressed open nothing.
+    Alerts that are over or suppressed open nothing. Returns how many requests are open now that were not before.
     """
-    if not alert_ids:
+    faults = await _rows(connection, Fault, "faults", {"alert_ids": list(alert_ids)}) if alert_ids else []
+    if not faults:
         return 0
-    async with connection.cursor(row_factory=class_row(_Graded)) as cursor:
-        await cursor.execute(_SQL["graded"], {"alert_ids": list(alert_ids)})
-        graded = await cursor.fetchall()
-    values = {
-        "alert_ids": [each.alert_id for each in graded],
-        "priorities": [each.wanted for each in graded],
-        "due_at": [due_at(each.wanted, now) for each in graded],
-        "now": now,
-    }
-    return await _count(connection, "open_for_alerts", values)
+    settings = await writing.settings(connection)
+    candidates = {fault.candidate for fault in faults if fault.candidate is not None}
+    locked = await writing.lock(connection, numbers=sorted(candidates))
+    groups: dict[str, list[Fault]] = defaultdict(list)
+    alone: list[Fault] = []
+    for fault in faults:
+        request = locked.get(fault.candidate or "")
+        if request is not None and placing.joins(fault, request.standing, now, settings.reopen_within):
+            groups[request.number].append(fault)
+        else:
+            alone.append(fault)
+    again = await _join(connection, [(locked[number], group) for number, group in groups.items()], now)
+    return again + await _open(connection, alone, now)
 
 
 async def resolve_for_alerts(connection: Connection, alert_ids: Sequence[int], now: datetime) -> int:
-    """End the requests of alerts that cleared, where none of theirs is active any more; returns how many."""
+    """Note in the logs of their requests that alerts cleared, and end those that stand on none; returns how many."""
     if not alert_ids:
         return 0
-    return await _count(connection, "resolve_for_alerts", {"alert_ids": list(alert_ids), "now": now})
+    groups: dict[int, list[Cleared]] = defaultdict(list)
+    for each in await _rows(connection, Cleared, "cleared", {"alert_ids": list(alert_ids)}):
+        groups[each.request_id].append(each)
+    locked = await writing.lock(connection, request_ids=list(groups))
+    changes = [Change(each, placing.cleared(groups[each.request_id], each.now, now)) for each in locked.values()]
+    await writing.append(connection, changes, now)
+    return sum(change.after.state != change.request.now.state for change in changes)
 
 
 async def open_for_incident(connection: Connection, incident_id: int, now: datetime) -> int:
     """Open the one request of a mass event; returns 0 when it has one."""
-    values = {
-        "incident_id": incident_id,
-        "line": INCIDENT_LINE,
-        "priority": INCIDENT_PRIORITY,
-        "due_at": due_at(INCIDENT_PRIORITY, now),
-        "now": now,
-    }
-    return await _count(connection, "open_for_incident", values)
+    cursor = await connection.execute(_SQL["incident"], {"incident_id": incident_id})
+    row = await cursor.fetchone()
+    if row is None:
+        return 0
+    rule, severity = row
+    priority = priority_of(severity, Impact.MANY_KITS)
+    new = New(rule, INCIDENT_LINE, priority, incident_id=incident_id)
+    ((request, _),) = await writing.insert(connection, [new], now)
+    body = {"by": "alert", "cause": rule, "line": INCIDENT_LINE, "priority": priority, "incident": incident_id}
+    await writing.append(connection, [Change(request, [Entry(What.OPENED, SYSTEM, now, body)])], now)
+    return 1
 
 
 async def resolve_for_incident(connection: Connection, incident_id: int, now: datetime) -> int:
     """End the request of a mass event that cleared; returns how many were ended."""
-    return await _count(connection, "resolve_for_incident", {"incident_id": incident_id, "now": now})
+    cursor = await connection.execute(_SQL["request_of_incident"], {"incident_id": incident_id})
+    locked = await writing.lock(connection, request_ids=[row[0] for row in await cursor.fetchall()])
+    changes = []
+    for request in locked.values():
+        body = {"from": request.now.state, "to": "resolved", "resolution": "proof"}
+        changes.append(Change(request, [Entry(What.STATE, SYSTEM, now, body)]))
+    await writing.append(connection, changes, now)
+    return len(changes)
 
 
-async def _count(connection: Connection, query: str, values: Mapping[str, Any]) -> int:
-    cursor = await connection.execute(_SQL[query], values)
-    row = await cursor.fetchone()
-    assert row is not None, query
-    return int(row[0])
+async def _join(connection: Connection, groups: Sequence[tuple[Request, list[Fault]]], now: datetime) -> int:
+    """Returns how many requests are opened again by it."""
+    await writing.join_alerts(connection, [(r.request_id, f.alert_id) for r, group in groups for f in group])
+    changes = [Change(request, placing.joined(group, request.now, now)) for request, group in groups]
+    await writing.append(connection, changes, now)
+    return sum(change.after.reopened > change.request.now.reopened for change in changes)
+
+
+async def _open(connection: Connection, faults: Sequence[Fault], now: datetime) -> int:
+    if not faults:
+        return 0
+    rows = [New(fault.rule, fault.line, fault.priority, kit_id=fault.kit_id) for fault in faults]
+    by_cause = {(fault.kit_id, fault.rule): fault for fault in faults}
+    changes, met = [], []
+    for request, fresh in await writing.insert(connection, rows, now):
+        fault = by_cause[request.kit_id or 0, request.cause]
+        if fresh:
+            changes.append(Change(request, placing.opened(fault, now)))
+        else:
+            met.append((request, [fault]))
+    pairs = [(change.request.request_id, change.entries[1].body["alert"]) for change in changes]
+    await writing.join_alerts(connection, pairs)
+    await writing.append(connection, changes, now)
+    await _join(connection, met, now)
+    return len(changes)
+
+
+async def _rows(connection: Connection, kind: type[Row], query: str, values: Mapping[str, Any]) -> list[Row]:
+    async with connection.cursor(row_factory=class_row(kind)) as cursor:
+        await cursor.execute(_SQL[query], values)
+        return await cursor.fetchall()

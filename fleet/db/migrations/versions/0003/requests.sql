@@ -91,7 +91,7 @@ REVOKE INSERT, DELETE ON request_settings FROM fleet_api, fleet_worker;
 
 -- What rules write as a resolution are words of ours.
 CREATE OR REPLACE FUNCTION is_free_text(resolution text) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN resolution !~ ('^(proof|wanted_changed|expectation_changed|not_watched|rule_disabled|books_agree|dismissed'
+RETURN resolution !~ ('^(proof|wanted_changed|expectation_changed|not_watched|rule_disabled|rule_changed|books_agree|dismissed'
                       || '|merged(:\d+|:SR-\d+-\d+)?|\[redacted\])$');
 
 ALTER TABLE service_requests

@@ -63,7 +63,7 @@ class Standing:
 
     `assignee` is an account, None while the request is the line's. `resolution` says why it ended, `proven` (once
     closed) whether the kit itself showed that the fault is gone. `merged_into` is the number of the request that
-    speaks for it. `revision` counts the entries.
+    speaks for it.
     """
 
     cause: str
@@ -86,7 +86,6 @@ class Standing:
     merged_into: str | None = None
     reopened: int = 0
     has_text: bool = False
-    revision: int = 0
 
 
 def replay(entries: Iterable[Entry]) -> Standing:
@@ -110,14 +109,13 @@ def opened(entry: Entry) -> Standing:
         opened_at=entry.at,
         description=body.get("description", ""),
         has_text=entry.has_text,
-        revision=1,
     )
 
 
 def fold(standing: Standing, entry: Entry) -> Standing:
     """What one more entry makes of it."""
     body = entry.body
-    counted = replace(standing, revision=standing.revision + 1, has_text=standing.has_text or entry.has_text)
+    counted = replace(standing, has_text=standing.has_text or entry.has_text)
     changed: dict[str, Any] = {}
     match entry.what:
         case What.STATE:

@@ -32,14 +32,13 @@ async def open_for_alerts(connection: Connection, alert_ids: Sequence[int], now:
     faults = await _rows(connection, Fault, "faults", {"alert_ids": list(alert_ids)}) if alert_ids else []
     if not faults:
         return 0
-    settings = await writing.settings(connection)
     candidates = {fault.candidate for fault in faults if fault.candidate is not None}
     locked = await writing.lock(connection, numbers=sorted(candidates))
     groups: dict[str, list[Fault]] = defaultdict(list)
     alone: list[Fault] = []
     for fault in faults:
         request = locked.get(fault.candidate or "")
-        if request is not None and placing.joins(fault, request.standing, now, settings.reopen_within):
+        if request is not None and placing.joins(fault, request.now, now, request.reopen_within):
             groups[request.number].append(fault)
         else:
             alone.append(fault)

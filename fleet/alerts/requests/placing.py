@@ -54,10 +54,8 @@ class Cleared:
     over: bool
 
 
-def joins(fault: Fault, standing: Standing | None, now: datetime, reopen_within: timedelta) -> bool:
+def joins(fault: Fault, standing: Standing, now: datetime, reopen_within: timedelta) -> bool:
     """Whether the fault belongs to the candidate that stands so; otherwise it gets a request of its own."""
-    if standing is None:
-        return False
     if standing.state in UNRESOLVED:
         return True
     return fault.its_own and standing.resolution not in NO_RETURN and may_come_back(standing, now, reopen_within)

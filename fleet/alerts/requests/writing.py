@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from fleet.alerts.requests.log import SYSTEM, UNRESOLVED, Entry, Standing, What, fold_all, replay
 from fleet.alerts.rules import Priority, due_at
+from fleet.alerts.sla import recompute
 from fleet.db.queries import load_queries
 from fleet.errors import NotFoundError
 
@@ -36,11 +37,6 @@ class Settings:
     revision: int
 
     @property
-    def reopen_within(self) -> timedelta:
-        """A cause that comes back so soon opens its request again."""
-        return timedelta(seconds=self.reopen_within_s)
-
-    @property
     def proof_for(self) -> timedelta:
         """How long a kit must be well after the fix."""
         return timedelta(seconds=self.proof_for_s)
@@ -53,7 +49,11 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A locked request: what it is about, whose, and how it stands. `standing` is None for one just inserted."""
+    """A locked request: what it is about, whose, and how it stands.
+
+    `standing` is None for one just inserted. `revision` is that of what people change; `reopen_within_s` is how long
+    after its end it comes back.
+    """
 
     request_id: int
     number: str
@@ -63,7 +63,14 @@ class Request:
     organisation_id: int | None
     owner_id: int | None
     cause: str
+    revision: int
+    reopen_within_s: int
     standing: Standing | None
+
+    @property
+    def reopen_within(self) -> timedelta:
+        """How long after its end it is opened again instead of a new one."""
+        return timedelta(seconds=self.reopen_within_s)
 
     @property
     def now(self) -> Standing:
@@ -141,14 +148,15 @@ async def insert(connection: Connection, rows: Sequence[New], now: datetime) -> 
 
 
 async def append(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Append entries, write what they come to, and tell the event stream."""
+    """Append entries, write what they come to and how it stands against its targets, and tell the event stream."""
     changes = [change for change in changes if change.entries]
     if not changes:
         return
     after = [(change, change.after) for change in changes]
     await connection.execute(_SQL["append"], {"entries": Jsonb(_plain(_entries(changes)))})
-    rows = [_row(change, standing, now) for change, standing in after]
+    rows = [_row(change, standing) for change, standing in after]
     await connection.execute(_SQL["project"], {"rows": Jsonb(_plain(rows))})
+    await recompute(connection, [change.request.request_id for change in changes], now)
     learned = [change.request.request_id for change, standing in after if _teaches(change, standing)]
     if learned:
         await connection.execute(_SQL["learn"], {"request_ids": learned, "now": now})
@@ -207,14 +215,8 @@ def _entries(changes: Sequence[Change]) -> list[dict[str, Any]]:
     return [{"n": n, "request_id": request_id, **asdict(entry)} for n, (request_id, entry) in enumerate(flat)]
 
 
-def _row(change: Change, after: Standing, now: datetime) -> dict[str, Any]:
-    before = change.request.standing
-    row = {"request_id": change.request.request_id, **asdict(after), "due_at": None}
-    if before is not None and after.reopened > before.reopened:
-        row["due_at"] = due_at(Priority(after.priority), now)
-    elif before is not None and after.priority != before.priority:
-        row["due_at"] = due_at(Priority(after.priority), after.opened_at)
-    return row
+def _row(change: Change, after: Standing) -> dict[str, Any]:
+    return {"request_id": change.request.request_id, **asdict(after)}
 
 
 def _teaches(change: Change, after: Standing) -> bool:

@@ -3,7 +3,7 @@
 SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.line, r.priority,
        r.state, r.opened_by, r.opened_at, r.description, r.waiting_for, r.assignee_id, r.assignee, r.resolved_at,
        r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into, r.reopened, r.has_text,
-       r.revision
+       request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s
 FROM service_requests r LEFT JOIN kits k USING (kit_id)
 WHERE r.number = ANY (%(numbers)s) OR r.request_id = ANY (%(request_ids)s)
 ORDER BY r.request_id
@@ -32,12 +32,11 @@ UPDATE service_requests r SET
     waiting_for = p.waiting_for, assignee_id = p.assignee_id, assignee = p.assignee, resolved_at = p.resolved_at,
     resolved_by = p.resolved_by, resolution = p.resolution, found_cause = p.found_cause, remedy = p.remedy,
     closed_at = p.closed_at, proven = p.proven, merged_into = p.merged_into, reopened = p.reopened,
-    has_text = p.has_text, revision = p.revision, due_at = coalesce(p.due_at, r.due_at)
+    has_text = p.has_text
 FROM jsonb_to_recordset(%(rows)s) AS p(
     request_id bigint, line text, priority text, state text, opened_by text, description text, waiting_for text,
     assignee_id bigint, assignee text, resolved_at timestamptz, resolved_by text, resolution text, found_cause text,
-    remedy text, closed_at timestamptz, proven boolean, merged_into text, reopened integer, has_text boolean,
-    revision bigint, due_at timestamptz)
+    remedy text, closed_at timestamptz, proven boolean, merged_into text, reopened integer, has_text boolean)
 WHERE r.request_id = p.request_id;
 
 -- name: tell

@@ -107,8 +107,7 @@ ALTER TABLE service_requests
     ADD COLUMN proven boolean,
     ADD COLUMN merged_into text COLLATE "C" REFERENCES service_requests (number) ON DELETE SET NULL,
     ADD COLUMN reopened integer NOT NULL DEFAULT 0,
-    ADD COLUMN has_text boolean NOT NULL DEFAULT false,
-    ADD COLUMN revision bigint NOT NULL DEFAULT 0;
+    ADD COLUMN has_text boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN service_requests.opened_by IS 'What opened it: a rule, somebody at the desk, a program.';
 COMMENT ON COLUMN service_requests.assignee IS 'The account it is given to; null while it is the line''s.';
 COMMENT ON COLUMN service_requests.found_cause IS 'What was found to be the cause; self-cleared where nobody needed to find it.';
@@ -116,7 +115,6 @@ COMMENT ON COLUMN service_requests.proven IS 'Once closed: whether the kit itsel
 COMMENT ON COLUMN service_requests.merged_into IS 'The request that speaks for this one.';
 COMMENT ON COLUMN service_requests.reopened IS 'How often it was opened again.';
 COMMENT ON COLUMN service_requests.has_text IS 'Whether its log holds what people wrote.';
-COMMENT ON COLUMN service_requests.revision IS 'How many entries its log has.';
 CREATE INDEX service_requests_by_assignee ON service_requests (assignee_id, request_id) WHERE assignee_id IS NOT NULL;
 CREATE INDEX service_requests_by_organisation ON service_requests (organisation_id, request_id);
 CREATE INDEX service_requests_to_prove ON service_requests (request_id) WHERE state = 'resolved';
@@ -187,13 +185,30 @@ FROM service_requests WHERE state <> 'open' ORDER BY request_id;
 CALL audited_for_people('request_events', 'body');
 ALTER TABLE service_requests DISABLE TRIGGER audit_update;
 UPDATE service_requests r SET
-    revision = (SELECT count(*) FROM request_events e WHERE e.request_id = r.request_id),
     resolved_by = CASE WHEN state NOT IN ('resolved', 'closed') THEN NULL
                        WHEN is_free_text(resolution) THEN 'unknown' ELSE 'system' END,
     closed_at = CASE WHEN state = 'closed' THEN resolved_at END,
     proven = CASE WHEN state = 'closed' THEN false END,
     has_text = coalesce(is_free_text(resolution), false);
 ALTER TABLE service_requests ENABLE TRIGGER audit_update;
+
+-- What an edit is based on: the last entry that somebody may overwrite.
+CREATE FUNCTION request_revision(given bigint) RETURNS bigint LANGUAGE sql STABLE
+RETURN coalesce((SELECT e.event_id FROM request_events e
+                 WHERE e.request_id = given AND e.what NOT IN ('alert', 'told', 'escalated', 'visit', 'call')
+                 ORDER BY e.event_id DESC LIMIT 1), 0);
+
+-- How long after its end a request is opened again instead of a new one: as its contract says, or as for all. Asked also
+-- by those who do not see the contract.
+CREATE FUNCTION reopen_within_s(contract integer) RETURNS integer LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    RETURN coalesce(86400 * (SELECT c.reopen_days FROM contracts c WHERE c.contract_id = contract),
+                    (SELECT s.reopen_within_s FROM request_settings s));
+END
+$$;
+REVOKE EXECUTE ON FUNCTION reopen_within_s FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION reopen_within_s TO fleet_api, fleet_worker;
 
 -- The request that speaks for this one, through all that were merged.
 CREATE FUNCTION speaks_for(given text) RETURNS text LANGUAGE sql STABLE AS $$
@@ -236,7 +251,7 @@ BEGIN
         UPDATE service_requests r SET
             resolution = CASE WHEN is_free_text(r.resolution) THEN '[redacted]' ELSE r.resolution END,
             description = CASE WHEN r.description = '' THEN '' ELSE '[redacted]' END,
-            has_text = false, revision = r.revision + 1
+            has_text = false
         WHERE r.request_id = wanted;
     END IF;
     FOR line IN SELECT a.audit_id FROM audit a

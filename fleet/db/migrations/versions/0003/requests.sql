@@ -9,12 +9,14 @@ CREATE TABLE request_causes (
     explains boolean NOT NULL,
     line text NOT NULL DEFAULT 'support' CHECK (line IN ('support', 'service', 'logistics', 'supplier')),
     severity text NOT NULL DEFAULT 'minor' CHECK (severity IN ('critical', 'major', 'minor', 'warning')),
+    proof boolean NOT NULL DEFAULT true,
     active boolean NOT NULL DEFAULT true,
     revision integer NOT NULL DEFAULT 1
 );
 COMMENT ON TABLE request_causes IS 'What a request may be opened for, and what may be found to be the cause.';
 COMMENT ON COLUMN request_causes.opens IS 'Whether a request may be opened for it.';
 COMMENT ON COLUMN request_causes.explains IS 'Whether it may be given as what was found in the end.';
+COMMENT ON COLUMN request_causes.proof IS 'Whether a request for it closes by proof only: the kit must show that it works.';
 INSERT INTO request_causes (cause, title_en, title_da, opens, explains, line, severity) VALUES
     ('cannot_measure', 'Citizen cannot measure', 'Borger kan ikke måle', true, false, 'support', 'major'),
     ('tablet_fault', 'Tablet does not work', 'Tablet virker ikke', true, true, 'service', 'major'),
@@ -36,6 +38,7 @@ INSERT INTO request_causes (cause, title_en, title_da, opens, explains, line, se
     ('use_error', 'Wrong use', 'Forkert brug', false, true, 'support', 'minor'),
     ('books_wrong', 'The books were wrong', 'Registreringen var forkert', false, true, 'logistics', 'minor'),
     ('self-cleared', 'Went away by itself', 'Gik over af sig selv', false, true, 'support', 'minor');
+UPDATE request_causes SET proof = false WHERE cause IN ('damaged', 'lost_equipment', 'delivery', 'instruction', 'other');
 CALL share('request_causes');
 ALTER POLICY shared_insert ON request_causes WITH CHECK ((SELECT sees_all()));
 CALL audited('request_causes');

@@ -73,7 +73,19 @@ ALERTS_CLEARED = Counter("fleet_alerts_cleared_total", "Alerts cleared", ["rule"
 REQUESTS_OPEN = Gauge("fleet_service_requests_open", "Service requests that are not ended", ["line", "state"])
 REQUESTS_OPENED = Counter("fleet_service_requests_opened_total", "Service requests opened by rules")
 REQUESTS_RESOLVED = Counter("fleet_service_requests_resolved_total", "Service requests ended by rules")
+REQUESTS_PROVEN = Counter(
+    "fleet_service_requests_proven_total",
+    "Resolved requests that closed or opened again, by what proof said",
+    ["verdict"],
+)
 SLA_BREACHES = Gauge("fleet_service_requests_overdue", "Service requests past their due time")
+SLA_OPEN = Gauge(
+    "fleet_sla_open_breaches",
+    "Open service requests that missed a target, by priority and target",
+    ["priority", "target"],
+)
+SLA_BREACHED = Counter("fleet_sla_breaches_total", "Targets of service requests missed", ["priority", "target"])
+SLA_ESCALATED = Counter("fleet_sla_escalations_total", "Steps of escalation told before or after a breach", ["target"])
 INCIDENTS_OPEN = Gauge("fleet_incidents_open", "Mass events that are on")
 INCIDENTS_OPENED = Counter("fleet_incidents_opened_total", "Mass events opened")
 INCIDENT_MEMBERS = Gauge("fleet_incident_members", "Kits in a mass event, or not yet released from one")
@@ -86,6 +98,24 @@ COMMANDS_SENT = Counter(
 COMMANDS_EXPIRED = Counter("fleet_commands_expired_total", "Commands whose time ended without an answer")
 COMMAND_SEND_SECONDS = Histogram(
     "fleet_command_send_seconds", "From asking for a command to the broker's taking it", buckets=LATENCY_BUCKETS_S
+)
+CREDENTIALS_CONNECTED = Gauge(
+    "fleet_credentials_broker_connected", "1 while this process can tell the broker who may enter"
+)
+CREDENTIALS_WAITING = Gauge(
+    "fleet_credentials_waiting", "Kits of which the broker has not been told (for_file: only its file can)", ["state"]
+)
+CREDENTIALS_WAITING_AGE_SECONDS = Gauge(
+    "fleet_credentials_waiting_age_seconds", "Since when the oldest of them waits, but for those that wait for the file"
+)
+CREDENTIALS_TOLD = Counter(
+    "fleet_credentials_told_total", "Times the broker was told of a kit, and what came of it", ["state", "outcome"]
+)
+CREDENTIALS_SECONDS = Histogram(
+    "fleet_credentials_apply_seconds", "From the fact in the books to the broker's having it", buckets=LATENCY_BUCKETS_S
+)
+CREDENTIALS_DIFFERENCES = Counter(
+    "fleet_credentials_differences_total", "What differed when the whole broker was compared with the books", ["what"]
 )
 FINDINGS = Gauge("fleet_findings", "Findings that stand: books and reality disagree", ["kind"])
 FINDINGS_OPENED = Counter("fleet_findings_opened_total", "Findings opened", ["kind"])
@@ -100,6 +130,18 @@ RETENTION_FAILURES = Counter(
 AUDIT_UNSEALED = Gauge("fleet_audit_unsealed_lines", "Lines of the audit that wait for their link in the chain")
 AUDIT_UNSEALED_AGE_SECONDS = Gauge("fleet_audit_unsealed_age_seconds", "Age of the oldest such line")
 AUDIT_POSITION = Gauge("fleet_audit_chain_position", "Last position of the chain; falls only when its end was cut off")
+
+# out to others
+DELIVERIES = Counter(
+    "fleet_deliveries_total", "Facts sent to others, by what became of the attempt", ["kind", "outcome"]
+)
+DELIVERY_SECONDS = Histogram(
+    "fleet_delivery_seconds", "Time of one attempt to send something to others", ["kind"], buckets=LATENCY_BUCKETS_S
+)
+DELIVERIES_DEAD = Gauge("fleet_deliveries_dead", "Deliveries that were given up and not sent again", ["kind"])
+DELIVERIES_PENDING = Gauge("fleet_deliveries_pending", "Deliveries that wait", ["kind"])
+DELIVERY_AGE_SECONDS = Gauge("fleet_delivery_queue_age_seconds", "Age of the oldest delivery that waits", ["kind"])
+OUTLETS_FAILING = Gauge("fleet_outlets_failing", "Places that facts are sent to and that do not take them", ["kind"])
 
 
 def serve_metrics(port: int, host: str = "127.0.0.1") -> int:

@@ -21,6 +21,10 @@ from fleet import metrics
 from fleet.alerts import gauges, maintenance, sealer
 from fleet.alerts.charging import charge_while
 from fleet.alerts.comparing import compare_while
+from fleet.alerts.outbound import courier
+from fleet.alerts.outbound.relay import relay_while
+from fleet.alerts.requests.proving import prove_while
+from fleet.alerts.sla.watching import watch_while
 from fleet.alerts.tick import TickResult, tick
 from fleet.config import Settings
 from fleet.db import roles
@@ -29,6 +33,7 @@ from fleet.db.migrate import is_current
 from fleet.errors import UnavailableError
 from fleet.log import get_logger
 from fleet.rolemain import serve_until_signal
+from fleet.updates.credentials.keeper import keep_credentials
 from fleet.updates.sender import Sender
 
 __all__ = ["TickResult", "Worker", "run", "tick"]
@@ -74,6 +79,14 @@ class Worker:
             asyncio.create_task(self._again("commands", self._command), name="commands"),
             asyncio.create_task(self._again("compare", partial(self._beside, compare_while)), name="compare"),
             asyncio.create_task(self._again("charge", partial(self._beside, charge_while)), name="charge"),
+            asyncio.create_task(self._again("relay", partial(self._beside, relay_while)), name="relay"),
+            asyncio.create_task(self._again("deliver", self._deliver), name="deliver"),
+            asyncio.create_task(self._again("service levels", partial(self._beside, watch_while)), name="sla"),
+            asyncio.create_task(
+                self._again("credentials", partial(self._beside, partial(keep_credentials, self._settings))),
+                name="credentials",
+            ),
+            asyncio.create_task(self._again("proof", partial(self._beside, prove_while)), name="proof"),
             asyncio.create_task(self._again("measure work", partial(self._measure, gauges.work)), name="work"),
             asyncio.create_task(self._again("measure kits", partial(self._measure, gauges.kits)), name="kits"),
         ]
@@ -161,6 +174,10 @@ class Worker:
         """Work on a connection of its own, by the leader alone."""
         if await self._while_leading():
             await work(self._dsn, lambda: self._leads.is_set() and not self._stop.is_set(), self._pause)
+
+    async def _deliver(self) -> None:
+        """What goes out to others, by every process: jobs lock themselves."""
+        await courier.run(self._settings, self._stop)
 
     async def _measure(self, what: gauges.Measure) -> None:
         """Gauges of the database, by the leader alone; a share of the time at most."""

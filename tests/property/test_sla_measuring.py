@@ -29,7 +29,7 @@ STEPS = (
 )
 STATES = ["open", "in_progress", "waiting", "resolved", "closed"]
 
-bodies = st.one_of(
+bodies: st.SearchStrategy[tuple[str, dict[str, str | None]]] = st.one_of(
     st.tuples(
         st.just("state"),
         st.builds(

@@ -17,6 +17,9 @@ from psycopg.rows import scalar_row
 from psycopg.types.json import Jsonb
 
 from fleet import metrics
+from fleet.alerts.requests import writing
+from fleet.alerts.requests.log import SYSTEM, Entry, What
+from fleet.alerts.requests.writing import Change
 from fleet.alerts.sla.escalating import Told, one_up
 from fleet.alerts.sla.recomputing import BATCH, Measured, measured, recompute
 from fleet.db import roles
@@ -104,14 +107,18 @@ async def _tell(connection: Connection, found: Sequence[Measured], now: datetime
     if not rows:
         return
     await connection.execute(_TELLING["tell"], {**{name: [row[name] for row in rows] for name in rows[0]}, "now": now})
-    raised = {
-        each.header.request_id: higher
-        for each in found
-        if any(told.raises for told in each.plan.told) and (higher := one_up(each.header.priority))
-    }
-    if raised:
-        values = {"request_ids": list(raised), "priorities": list(raised.values()), "now": now}
-        await connection.execute(_TELLING["raise_priority"], values)
+    await _raise(connection, [each for each in found if any(told.raises for told in each.plan.told)], now)
+
+
+async def _raise(connection: Connection, found: Sequence[Measured], now: datetime) -> None:
+    """Take requests one priority up, as the desk would."""
+    locked = await writing.lock(connection, request_ids=[each.header.request_id for each in found])
+    changes = [
+        Change(request, [Entry(What.PRIORITY, SYSTEM, now, {"from": before, "to": higher, "why": "escalation"})])
+        for request in locked.values()
+        if (higher := one_up(before := request.now.priority)) is not None
+    ]
+    await writing.append(connection, changes, now)
 
 
 def _row(each: Measured, told: Told) -> dict[str, Any]:

@@ -8,9 +8,6 @@ WITH given AS (
     SELECT request_id, %(now)s, 'system', 'escalated', body FROM given
     ON CONFLICT (request_id, (body ->> 'key')) WHERE what = 'escalated' DO NOTHING
     RETURNING request_id, body
-), counted AS (
-    UPDATE service_requests r SET revision = r.revision + n.entries
-    FROM (SELECT request_id, count(*) AS entries FROM noted GROUP BY request_id) n WHERE r.request_id = n.request_id
 )
 INSERT INTO events (at, type, kit, body)
 SELECT %(now)s, e.type, k.kit, n.body - 'key' - 'along' || jsonb_strip_nulls(jsonb_build_object(
@@ -20,21 +17,3 @@ FROM noted n JOIN given g USING (request_id, body) JOIN service_requests r USING
 LEFT JOIN kits k USING (kit_id)
 CROSS JOIN LATERAL (VALUES ('request.escalated', g.escalated), ('request.breached', g.breached)) AS e (type, wanted)
 WHERE e.wanted;
-
--- name: raise_priority
-WITH given AS (
-    SELECT * FROM unnest(%(request_ids)s::bigint[], %(priorities)s::text[]) AS g(request_id, priority)
-), noted AS (
-    INSERT INTO request_events (request_id, at, actor, what, body)
-    SELECT g.request_id, %(now)s, 'system', 'priority',
-           jsonb_build_object('from', r.priority, 'to', g.priority, 'reason', 'escalation')
-    FROM given g JOIN service_requests r USING (request_id)
-    RETURNING request_id
-), raised AS (
-    UPDATE service_requests r SET priority = g.priority, revision = r.revision + 1 FROM given g WHERE r.request_id = g.request_id
-    RETURNING r.number, r.kit_id, r.state, r.line, r.priority
-)
-INSERT INTO events (at, type, kit, body)
-SELECT %(now)s, 'request.changed', k.kit, jsonb_build_object(
-    'number', r.number, 'by', 'system', 'state', r.state, 'line', r.line, 'priority', r.priority)
-FROM raised r LEFT JOIN kits k USING (kit_id);

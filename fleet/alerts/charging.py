@@ -23,10 +23,16 @@ STATEMENT_TIMEOUT_S = 60.0
 
 
 async def charge(connection: Connection, now: datetime) -> Recorded:
-    """Close what has ended, then record a batch of kits."""
+    """Close what has ended, then record a batch of kits and one of calls."""
     for month in await store.close_months(connection, now):
         log.info("month closed", month=month.isoformat())
-    return await store.record(connection)
+    kits, calls = await store.record(connection), await store.record_calls(connection)
+    return Recorded(
+        kits=kits.kits,
+        added=kits.added + calls.added,
+        countered=kits.countered + calls.countered,
+        more=kits.more or calls.more,
+    )
 
 
 async def charge_while(dsn: str, goes_on: Callable[[], bool], pause: Callable[[float], Awaitable[None]]) -> None:

@@ -36,7 +36,7 @@ SELECT placement_id, organisation_id, programme FROM placements
 WHERE placement_id = ANY(%(placement_ids)s) OR kit_id = ANY(%(kit_ids)s);
 
 -- name: standing
--- What the log is answerable for: entries not taken back, except what others record (calls).
+-- What the log is answerable for: entries not taken back, except calls, which have no history.
 SELECT e.entry_id, e.kind, e.kit_id, e.placement_id, e.organisation_id, e.programme, e.quantity, e.occurred_at, e.day,
        e.until_day, e.source_event_id
 FROM billable_events e
@@ -91,3 +91,37 @@ WHERE e.day >= %(month)s AND e.day < %(month_end)s AND e.entry_id <= %(through)s
 GROUP BY o.slug, e.programme, e.kind
 ORDER BY o.slug COLLATE "C", e.programme COLLATE "C" NULLS FIRST, e.kind
 LIMIT %(limit)s;
+
+-- name: record_calls
+-- A call is charged once, to whom the kit belonged; one that was taken back is countered.
+WITH taken AS (
+    DELETE FROM call_billing_queue
+    WHERE queued_id IN (SELECT queued_id FROM call_billing_queue ORDER BY queued_id LIMIT %(limit)s)
+    RETURNING call_id
+), charged AS (
+    SELECT e.* FROM billable_events e JOIN (SELECT DISTINCT call_id FROM taken) t USING (call_id) WHERE e.counter_of IS NULL
+), added AS (
+    INSERT INTO billable_events (kind, organisation_id, programme, kit_id, placement_id, quantity, occurred_at, day, until_day,
+                                 call_id)
+    SELECT 'call', c.organisation_id, p.programme, c.kit_id, c.placement_id, 1, c.at, d.day, d.day + 1, c.call_id
+    FROM (SELECT DISTINCT call_id FROM taken) t
+    JOIN calls c USING (call_id)
+    CROSS JOIN LATERAL (SELECT (c.at AT TIME ZONE 'Europe/Copenhagen')::date AS day) d
+    CROSS JOIN billing_start s
+    LEFT JOIN placements p ON p.placement_id = c.placement_id
+    WHERE c.voided_at IS NULL AND c.organisation_id IS NOT NULL AND d.day >= s.first_day
+      AND NOT EXISTS (SELECT FROM charged h WHERE h.call_id = c.call_id)
+    ORDER BY c.call_id
+    RETURNING entry_id
+), countered AS (
+    INSERT INTO billable_events (kind, organisation_id, programme, kit_id, placement_id, quantity, occurred_at, day, until_day,
+                                 call_id, counter_of)
+    SELECT h.kind, h.organisation_id, h.programme, h.kit_id, h.placement_id, -h.quantity, h.occurred_at, h.day, h.until_day,
+           h.call_id, h.entry_id
+    FROM charged h JOIN calls c USING (call_id)
+    WHERE c.voided_at IS NOT NULL AND NOT EXISTS (SELECT FROM billable_events b WHERE b.counter_of = h.entry_id)
+    ORDER BY h.entry_id
+    RETURNING entry_id
+)
+SELECT (SELECT count(*) FROM taken) AS taken, (SELECT count(*) FROM added) AS added,
+       (SELECT count(*) FROM countered) AS countered;

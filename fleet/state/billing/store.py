@@ -112,6 +112,14 @@ async def record(connection: Connection) -> Recorded:
     return Recorded(len(kit_ids), len(found.add), len(found.counter), len(taken) == BATCH)
 
 
+async def record_calls(connection: Connection) -> Recorded:
+    """Charge calls that wait, and counter those that were taken back, in one transaction; `kits` counts calls."""
+    async with connection.transaction():
+        await connection.execute(_SQL["serialise"])
+        (row,) = await fetch_dicts(connection, _SQL["record_calls"], {"limit": BATCH})
+    return Recorded(row["taken"], row["added"], row["countered"], row["taken"] == BATCH)
+
+
 async def list_entries(connection: Connection, *, after: int = 0, limit: int = 100, **chosen: Any) -> list[Entry]:
     """Entries by number; filters `day_from`, `day_to` (both included), `kind`, `programme`, `organisation`, `kit`."""
     filters = dict.fromkeys(("day_from", "day_to", "kind", "programme", "organisation", "kit")) | chosen

@@ -1,0 +1,1 @@
+"""Problem trees: guided questions of the first line, skipped where telemetry knows, to advice or a request."""

@@ -1,0 +1,250 @@
+"""Calls and problem trees over the API: recorded, walked, counted, charged, taken back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from fleet.access.principal import SYSTEM
+from fleet.access.roles import Role
+from fleet.alerts.charging import charge
+from fleet.alerts.trees.store import shipped
+from fleet.db import roles
+from fleet.db.connect import connect
+from fleet.state.kits import NewKit, create_kit
+from tests.api import api, make_token, problem, running_app
+from tests.api import caller as client_of
+from tests.people import add_organisations
+from tests.support import execute, rows, value
+
+pytestmark = pytest.mark.storage
+
+CALLS = "/api/v1/calls"
+TREES = "/api/v1/problem-trees"
+CALL = {"minutes": 3.5, "caller": "citizen", "reason": "not_heard", "outcome": "solved"}
+
+
+async def add_kit(database: str, kit: str = "K-1", organisation: str = "aalborg", **more: Any) -> None:
+    if not value(database, "SELECT count(*) FROM organisations WHERE slug = %s", organisation):
+        add_organisations(database, organisation)
+    connection = await connect(database, role="test")
+    async with connection:
+        await create_kit(connection, NewKit(kit, state="installed", organisation=organisation, **more), by=SYSTEM)
+
+
+def heard(database: str, kit: str = "K-1", **columns: Any) -> None:
+    given = {
+        "last_heard_at": datetime.now(UTC),
+        "heard_clock_s": 0.0,
+        "boot": "b",
+        "seq": 1,
+        "charging": False,
+        **columns,
+    }
+    settings = ", ".join(f"{name} = %s" for name in given)
+    execute(
+        database,
+        f"UPDATE kit_latest SET {settings} WHERE kit_id = (SELECT kit_id FROM kits WHERE kit = %s)",
+        *given.values(),
+        kit,
+    )
+
+
+async def ok(response: httpx.Response, status: int = 200) -> Any:
+    assert response.status_code == status, response.text
+    return response.json()
+
+
+async def charge_all(database: str) -> None:
+    connection = await connect(database, role="test", run_as=roles.WORKER)
+    async with connection:
+        await charge(connection, datetime.now(UTC))
+
+
+async def test_a_contact_is_recorded_also_when_it_is_about_no_kit(database: str) -> None:
+    async with api(database, Role.SUPPORT) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "reason": "question", "note": "Åbningstider"}), 201)
+        assert (made["kit"], made["organisation"], made["channel"]) == (None, None, "phone")
+        assert await ok(await client.get(f"{CALLS}/{made['id']}")) == made
+        assert value(database, "SELECT count(*) FROM events WHERE type = 'call.recorded'") == 0
+
+
+async def test_a_call_belongs_to_whom_the_kit_belongs_to_then(database: str) -> None:
+    await add_kit(database)
+    async with api(database, Role.SUPPORT) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "kit": "K-1"}), 201)
+        assert (made["kit"], made["organisation"]) == ("K-1", "aalborg")
+        listed = await ok(await client.get(CALLS, params={"kit": "K-1", "reason": "not_heard"}))
+        assert [each["id"] for each in listed["items"]] == [made["id"]]
+        none = await ok(await client.get(CALLS, params={"kit": "K-1", "reason": "battery"}))
+        assert none["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"minutes": 601}, "minutes"),
+        ({"minutes": -1}, "minutes"),
+        ({"caller": "Hansen"}, "caller"),
+        ({"outcome": "forwarded"}, "request"),
+        ({"note": "ringer om 010190-1234"}, "note"),
+        ({"at": "2020-01-01T00:00:00Z"}, "at"),
+        ({"at": "2999-01-01T00:00:00Z"}, "at"),
+        ({"more": 1}, "more"),
+    ],
+)
+async def test_what_is_wrong_with_a_call_is_named(database: str, change: dict[str, Any], field: str) -> None:
+    async with api(database, Role.SUPPORT) as client:
+        problem(await client.post(CALLS, json={**CALL, **change}), 422, field)
+        assert value(database, "SELECT count(*) FROM calls") == 0
+
+
+async def test_a_kit_or_request_that_nobody_knows_is_not_found(database: str) -> None:
+    async with api(database, Role.SUPPORT) as client:
+        problem(await client.post(CALLS, json={**CALL, "kit": "K-9"}), 404)
+        body = {**CALL, "outcome": "forwarded", "service_request": "SR-2026-000999"}
+        problem(await client.post(CALLS, json=body), 404)
+
+
+async def test_a_call_is_charged_once_and_countered_when_it_is_taken_back(database: str) -> None:
+    await add_kit(database)
+    async with api(database) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "kit": "K-1"}), 201)
+        await charge_all(database)
+        await charge_all(database)
+        listed = await ok(await client.get("/api/v1/billable-events", params={"kind": "call"}))
+        assert [(each["organisation"], each["kit"], each["quantity"]) for each in listed["items"]] == [
+            ("aalborg", "K-1", 1)
+        ]
+        voided = await ok(await client.post(f"{CALLS}/{made['id']}/void", json={"reason": "wrong kit"}))
+        assert voided["voided_reason"] == "wrong kit"
+        problem(await client.post(f"{CALLS}/{made['id']}/void", json={"reason": "again"}), 409)
+        await charge_all(database)
+        await charge_all(database)
+        assert rows(database, "SELECT quantity FROM billable_events ORDER BY entry_id") == [(1,), (-1,)]
+
+
+async def test_a_call_taken_back_before_it_was_charged_is_never_charged(database: str) -> None:
+    await add_kit(database)
+    async with api(database) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "kit": "K-1"}), 201)
+        await ok(await client.post(f"{CALLS}/{made['id']}/void", json={"reason": "wrong kit"}))
+        await charge_all(database)
+        assert value(database, "SELECT count(*) FROM billable_events") == 0
+        assert value(database, "SELECT count(*) FROM call_billing_queue") == 0
+
+
+async def test_calls_are_counted(database: str) -> None:
+    await add_kit(database)
+    now = datetime.now(UTC)
+    monday = (now - timedelta(days=now.weekday() + 7)).replace(hour=9, minute=30)
+    async with api(database) as client:
+        for minutes, reason in ((2, "battery"), (4, "battery"), (30, "app")):
+            call = {**CALL, "kit": "K-1", "minutes": minutes, "reason": reason, "at": monday.isoformat()}
+            made = await ok(await client.post(CALLS, json=call), 201)
+        await ok(await client.post(f"{CALLS}/{made['id']}/void", json={"reason": "entered twice"}))
+        told = await ok(await client.get("/api/v1/statistics/calls"))
+        assert (told["calls"], told["kits"], told["mean_minutes"], told["longest_minutes"]) == (2, 1, 3.0, 4.0)
+        assert told["by_reason"] == [{"word": "battery", "calls": 2, "minutes": 6.0}]
+        (hour,) = told["hours"]
+        assert (hour["weekday"], hour["calls_per_hour"], hour["minutes"], hour["agents"]) == (1, 0.5, 3.0, 1)
+        problem(
+            await client.get("/api/v1/statistics/calls", params={"since": (now + timedelta(hours=1)).isoformat()}),
+            422,
+            "since",
+        )
+
+
+async def test_a_tree_is_walked_with_what_telemetry_knows(database: str) -> None:
+    await add_kit(database)
+    async with api(database, Role.SUPPORT) as client:
+        asked = await ok(await client.post(f"{TREES}/kit-is-silent/walk", json={"kit": "K-1"}))
+        assert (asked["kind"], asked["node"]) == ("question", "screen")
+        assert [(step["node"], step["by"]) for step in asked["path"]] == [
+            ("incident", "telemetry"),
+            ("maintenance", "telemetry"),
+            ("heard", "telemetry"),
+        ]
+        answers = {"screen": "dark", "charger": "dead"}
+        ended = await ok(await client.post(f"{TREES}/kit-is-silent/walk", json={"kit": "K-1", "answers": answers}))
+        assert ended["kind"] == "request"
+        assert ended["request"]["cause"] == "silent"
+        assert ended["request"]["line"] == "logistics"
+        assert ended["evidence"]["facts"]["heard_lately"] is False
+        heard(database)
+        works = await ok(await client.post(f"{TREES}/kit-is-silent/walk", json={"kit": "K-1"}))
+        assert (works["kind"], works["node"]) == ("advice", "works")
+        problem(await client.post(f"{TREES}/kit-is-silent/walk", json={"answers": {"screen": "blue"}}), 422, "answers")
+        problem(await client.post(f"{TREES}/nothing/walk", json={}), 404)
+        problem(await client.post(f"{TREES}/kit-is-silent/walk", json={"kit": "K-9"}), 404)
+
+
+async def test_a_call_keeps_the_way_that_was_walked(database: str) -> None:
+    await add_kit(database)
+    async with api(database, Role.SUPPORT) as client:
+        walked = {"tree": "kit-is-silent", "answers": {"screen": "dark", "charger": "starts"}}
+        made = await ok(await client.post(CALLS, json={**CALL, "kit": "K-1", "walked": walked}), 201)
+        assert (made["tree"], made["tree_version"]) == ("kit-is-silent", 1)
+        assert [(step["node"], step["answer"], step["by"]) for step in made["path"]][-2:] == [
+            ("screen", "dark", "caller"),
+            ("charger", "starts", "caller"),
+        ]
+        told = await ok(await client.get("/api/v1/statistics/calls"))
+        assert told["by_tree"] == [{"word": "kit-is-silent", "calls": 1, "minutes": 3.5}]
+
+
+async def test_trees_are_maintained_version_by_version(database: str) -> None:
+    second = shipped()["clock-is-wrong"].replace("version: 1", "version: 2").replace("clock right?", "time right?")
+    async with api(database) as client:
+        names = {each["tree"] for each in (await ok(await client.get(TREES)))["items"]}
+        assert names == shipped().keys()
+        chosen = await ok(await client.get(TREES, params={"cause": "clock_skew"}))
+        assert [each["tree"] for each in chosen["items"]] == ["clock-is-wrong"]
+        versions = f"{TREES}/clock-is-wrong/versions"
+        problem(await client.post(versions, json={"body": shipped()["clock-is-wrong"]}), 409)
+        problem(await client.post(versions, json={"body": second.replace("next: fine", "next: gone")}), 422, "nodes")
+        problem(await client.post(versions, json={"body": shipped()["kit-is-silent"]}), 422, "tree")
+        await ok(await client.post(versions, json={"body": second}), 201)
+        newest = await ok(await client.get(f"{TREES}/clock-is-wrong"))
+        assert (newest["version"], newest["source"] == "shipped") == (2, False)
+        asked = await ok(await client.post(f"{TREES}/clock-is-wrong/walk", json={}))
+        assert asked["text"]["en"] == "Is the tablet's time right?"
+        old = await ok(await client.post(f"{TREES}/clock-is-wrong/walk", json={"version": 1}))
+        assert old["text"]["en"] == "Is the tablet's clock right?"
+        assert [each["version"] for each in (await ok(await client.get(versions)))["items"]] == [2, 1]
+
+
+async def test_a_retired_tree_is_not_offered_and_its_past_stays(database: str) -> None:
+    async with api(database) as client:
+        response = await client.post(f"{TREES}/clock-is-wrong/retire")
+        assert response.status_code == 204, response.text
+        names = {each["tree"] for each in (await ok(await client.get(TREES)))["items"]}
+        assert names == shipped().keys() - {"clock-is-wrong"}
+        problem(await client.post(f"{TREES}/clock-is-wrong/walk", json={}), 404)
+        await ok(await client.post(f"{TREES}/clock-is-wrong/walk", json={"version": 1}))
+        third = shipped()["clock-is-wrong"].replace("version: 1", "version: 3")
+        await ok(await client.post(f"{TREES}/clock-is-wrong/versions", json={"body": third}), 201)
+        assert "clock-is-wrong" in {each["tree"] for each in (await ok(await client.get(TREES)))["items"]}
+
+
+async def test_another_municipality_sees_and_voids_nothing(database: str) -> None:
+    await add_kit(database)
+    add_organisations(database, "odense")
+    other = await make_token(database, Role.SUPPORT, organisation="odense")
+    async with api(database) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "kit": "K-1"}), 201)
+    async with running_app(database) as app, client_of(app, other) as client:
+        assert (await ok(await client.get(CALLS)))["items"] == []
+        problem(await client.get(f"{CALLS}/{made['id']}"), 404)
+        problem(await client.post(f"{CALLS}/{made['id']}/void", json={"reason": "no"}), 404)
+        problem(await client.post(CALLS, json={**CALL, "kit": "K-1"}), 404)
+        assert (await ok(await client.get("/api/v1/statistics/calls")))["calls"] == 0
+
+
+def test_shipped_trees_are_whole_yaml() -> None:
+    for name, body in shipped().items():
+        assert yaml.safe_load(body)["tree"] == name

@@ -51,6 +51,7 @@ def configure_logging(settings: Settings, *, role: str) -> None:
         "httpx",
         "httpcore",
         "mqtt",
+        "procrastinate",
     ):
         logging.getLogger(name).setLevel(logging.WARNING)
     structlog.contextvars.bind_contextvars(role=role)

@@ -21,6 +21,7 @@ PARTS = (
     "quieting",
     "calls",
     "visits",
+    "jobs",
     "outbound",
     "retention",
     "views",

@@ -25,6 +25,8 @@ from fleet.protocol.endpoint import Endpoint
 PREFIX = "FLEET_"
 _PUBLIC_URL = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?/?|https?://\[[0-9A-Fa-f:]+\](?::[0-9]{1,5})?/?")
 
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9._%+\-]{1,64}@[A-Za-z0-9\-]+(?:\.[A-Za-z0-9\-]+)*")
+
 
 class LogFormat(StrEnum):
     """How log lines look: for people or for programs."""
@@ -61,6 +63,11 @@ class Settings(BaseSettings):
     mqtt_url: SecretStr | None = Field(
         None,
         description="Broker, `mqtt://` or `mqtts://user:password@host:port`; `fleet up` starts its own without it",
+    )
+    mqtt_admin_url: SecretStr | None = Field(
+        None,
+        description="Broker, with the account that administers its dynamic security, `mqtts://user:password@host:port`:"
+        " the worker then lets tablets in and shuts them out by the books; nobody does without it",
     )
     mqtt_ca_file: Path | None = Field(None, description="Certificate authority of the broker (PEM)")
     mqtt_cert_file: Path | None = Field(None, description="Our client certificate for the broker (PEM)")
@@ -116,6 +123,24 @@ class Settings(BaseSettings):
         description="Claim to take the account name from, which must be no person's name; a name is made up without",
     )
 
+    outbound_networks: str = Field(
+        "",
+        description="Networks beyond the public internet that webhooks and connectors may be sent to, also over http://,"
+        " separated by commas: `10.20.0.0/16`, to try things `127.0.0.0/8`; link-local addresses are never",
+    )
+    smtp_url: SecretStr | None = Field(
+        None,
+        description="Mail server, `smtp://user:password@host:587` (encrypted where the server offers it) or `smtps://`;"
+        " no mail is sent without it",
+    )
+    mail_from: str | None = Field(
+        None, description="Sender of our mail, `fleet@example.dk`; needed with FLEET_SMTP_URL"
+    )
+    alertmanager_url: str | None = Field(
+        None,
+        description="Alertmanager, `https://alertmanager.example.dk`, told when this service itself is in trouble",
+    )
+
     @field_validator("log_level", "log_format", mode="before")
     @classmethod
     def _lower(cls, value: Any) -> Any:
@@ -152,6 +177,37 @@ class Settings(BaseSettings):
                 raise ValueError(f"{each!r} is no address or network like 10.0.0.0/8") from None
         return value
 
+    @field_validator("outbound_networks")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for each in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ipaddress.ip_network(each)
+            except ValueError:
+                raise ValueError(f"{each!r} is no network like 10.20.0.0/16") from None
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_smtp_url(value.get_secret_value()):
+            raise ValueError("must be like smtp://user:password@host:587 or smtps://host")
+        return value
+
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, value: str | None) -> str | None:
+        if value is not None and not _MAIL_ADDRESS.fullmatch(value):
+            raise ValueError("must be an address like fleet@example.dk")
+        return value
+
+    @field_validator("alertmanager_url")
+    @classmethod
+    def _alertmanager(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"https?://[^\s?#@]+", value):
+            raise ValueError("must start with https:// or http://")
+        return None if value is None else value.rstrip("/")
+
     @field_validator("oidc_issuer")
     @classmethod
     def _issuer(cls, value: str | None) -> str | None:
@@ -170,12 +226,13 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _endpoint(self) -> Settings:
-        if self.mqtt_url is not None:
-            try:
-                self.endpoint()
-            except ValueError as error:
-                raise ValueError(f"FLEET_MQTT_URL: {error}") from None
+    def _endpoints(self) -> Settings:
+        for name, url in (("FLEET_MQTT_URL", self.mqtt_url), ("FLEET_MQTT_ADMIN_URL", self.mqtt_admin_url)):
+            if url is not None:
+                try:
+                    self._endpoint_of(url)
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from None
         return self
 
     @model_validator(mode="after")
@@ -184,6 +241,12 @@ class Settings(BaseSettings):
             for name in ("oidc_client_id", "http_public_url"):
                 if getattr(self, name) is None:
                     raise ValueError(f"{PREFIX}{name.upper()} is needed with FLEET_OIDC_ISSUER")
+        return self
+
+    @model_validator(mode="after")
+    def _mail(self) -> Settings:
+        if self.smtp_url is not None and self.mail_from is None:
+            raise ValueError(f"{PREFIX}MAIL_FROM is needed with FLEET_SMTP_URL")
         return self
 
     @property
@@ -201,8 +264,17 @@ class Settings(BaseSettings):
         """The broker's address; raises ConfigError when it is not set."""
         if self.mqtt_url is None:
             raise ConfigError("FLEET_MQTT_URL is not set: give mqtt://host:port")
+        return self._endpoint_of(self.mqtt_url)
+
+    def admin_endpoint(self) -> Endpoint:
+        """The broker's address for who administers its accounts; raises ConfigError when it is not set."""
+        if self.mqtt_admin_url is None:
+            raise ConfigError("FLEET_MQTT_ADMIN_URL is not set: give mqtts://user:password@host:port")
+        return self._endpoint_of(self.mqtt_admin_url)
+
+    def _endpoint_of(self, url: SecretStr) -> Endpoint:
         return Endpoint.parse(
-            self.mqtt_url.get_secret_value(),
+            url.get_secret_value(),
             ca_file=self.mqtt_ca_file,
             cert_file=self.mqtt_cert_file,
             key_file=self.mqtt_key_file,
@@ -215,6 +287,15 @@ def is_private_url(url: str) -> bool:
     return bool(parts.hostname) and (
         parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("localhost", "127.0.0.1", "::1"))
     )
+
+
+def is_smtp_url(url: str) -> bool:
+    """Whether `url` names a mail server."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("smtp", "smtps") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_conninfo(dsn: str) -> bool:

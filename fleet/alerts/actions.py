@@ -28,6 +28,18 @@ class OpenAlert:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSubjectAlert:
+    """Open an alert about no kit: about a place or an organisation (`location:<slug>`, `organisation:<slug>`)."""
+
+    subject: str
+    organisation_id: int | None
+    rule: RuleName
+    evidence: Evidence
+    severity: str
+    version: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HoldPending:
     """The condition holds, but not yet for long enough, or nothing may open now; looked at again at `due_at`.
 
@@ -121,6 +133,7 @@ class ClearIncident:
 
 Action = (
     OpenAlert
+    | OpenSubjectAlert
     | HoldPending
     | DropPending
     | SetRecovering

@@ -20,6 +20,7 @@ from fleet.alerts.actions import (
     LeaveIncident,
     OpenAlert,
     OpenIncident,
+    OpenSubjectAlert,
     RefreshEvidence,
     SetRecovering,
     SettleIncident,
@@ -54,6 +55,7 @@ async def apply(
         for severity in {a.severity: None for a in opening}:
             alike = [a for a in opening if a.severity == severity]
             await _open_alerts(connection, alike, graded(rule, severity), now, applied)
+    await _open_subject_alerts(connection, _only(OpenSubjectAlert, actions), now, applied)
     await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
     await store.settle(connection, _only(SettleIncident, actions))
     await store.clear_incidents(connection, _only(ClearIncident, actions), now, applied)
@@ -79,6 +81,28 @@ async def _open_alerts(
     }
     (alert_ids,) = await _row(connection, "open_alerts", values)
     applied.opened += Counter({rule.rule: len(alert_ids)})
+    applied.requests_opened += await opening.open_for_alerts(connection, alert_ids, now)
+    await connection.execute(QUERIES["tell_opened"], {"alert_ids": alert_ids, "now": now})
+
+
+async def _open_subject_alerts(
+    connection: Connection, actions: list[OpenSubjectAlert], now: datetime, applied: Applied
+) -> None:
+    if not actions:
+        return
+    values = {
+        "subjects": [a.subject for a in actions],
+        "organisation_ids": [a.organisation_id for a in actions],
+        "rules": [a.rule for a in actions],
+        "severities": [a.severity for a in actions],
+        "evidence": [Jsonb(a.evidence) for a in actions],
+        "versions": [a.version for a in actions],
+        "now": now,
+    }
+    cursor = await connection.execute(QUERIES["open_subject_alerts"], values)
+    opened = await cursor.fetchall()
+    applied.opened += Counter(RuleName(rule) for _, rule in opened)
+    alert_ids = [alert_id for alert_id, _ in opened]
     applied.requests_opened += await opening.open_for_alerts(connection, alert_ids, now)
     await connection.execute(QUERIES["tell_opened"], {"alert_ids": alert_ids, "now": now})
 

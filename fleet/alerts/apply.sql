@@ -12,13 +12,23 @@ WITH given AS (
 )
 SELECT coalesce(array_agg(alert_id ORDER BY alert_id), '{}') FROM opened
 
+-- name: open_subject_alerts
+INSERT INTO alerts (subject, organisation_id, rule, severity, state, opened_at, evidence, rule_version)
+SELECT subject, organisation_id, rule, severity, 'active', %(now)s, evidence, version
+FROM unnest(%(subjects)s::text[], %(organisation_ids)s::integer[], %(rules)s::text[], %(severities)s::text[],
+            %(evidence)s::jsonb[], %(versions)s::integer[])
+    AS g(subject, organisation_id, rule, severity, evidence, version)
+ON CONFLICT (subject, rule) WHERE state = 'active' AND subject IS NOT NULL DO NOTHING
+RETURNING alert_id, rule
+
 -- name: tell_opened
-INSERT INTO events (at, type, kit, body)
-SELECT %(now)s, 'alert.opened', k.kit, jsonb_build_object(
+INSERT INTO events (at, type, kit, organisation_id, body)
+SELECT %(now)s, 'alert.opened', k.kit, a.organisation_id, jsonb_build_object(
     'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'evidence', a.evidence, 'request', (
         SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1))
-FROM alerts a JOIN kits k USING (kit_id)
+    || CASE WHEN a.subject IS NULL THEN '{}' ELSE jsonb_build_object('subject', a.subject) END
+FROM alerts a LEFT JOIN kits k USING (kit_id)
 WHERE a.alert_id = ANY (%(alert_ids)s)
 ORDER BY a.alert_id
 
@@ -31,12 +41,13 @@ WITH given AS (
         suppressed_by = CASE WHEN g.resolution = 'merged' THEN 'incident:' || %(incident_id)s::bigint END
     FROM given g
     WHERE a.alert_id = g.alert_id AND a.state = 'active'
-    RETURNING a.alert_id, a.kit_id, a.rule, a.resolution, a.suppressed_by
+    RETURNING a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.resolution, a.suppressed_by
 ), told AS (
-    INSERT INTO events (at, type, kit, body)
-    SELECT %(now)s, 'alert.cleared', k.kit, jsonb_build_object(
+    INSERT INTO events (at, type, kit, organisation_id, body)
+    SELECT %(now)s, 'alert.cleared', k.kit, c.organisation_id, jsonb_build_object(
         'id', c.alert_id, 'rule', c.rule, 'resolution', c.resolution, 'suppressed_by', c.suppressed_by)
-    FROM cleared c JOIN kits k USING (kit_id)
+        || CASE WHEN c.subject IS NULL THEN '{}' ELSE jsonb_build_object('subject', c.subject) END
+    FROM cleared c LEFT JOIN kits k USING (kit_id)
 )
 SELECT alert_id, rule, resolution FROM cleared
 

@@ -22,6 +22,7 @@ from fleet.alerts import read
 from fleet.alerts.applied import Applied
 from fleet.alerts.apply import apply
 from fleet.alerts.books import STANDING, BookFacts, evaluate_books, held_kinds
+from fleet.alerts.judging.catalogue import RULE_OF
 from fleet.alerts.mass import LEAST
 from fleet.alerts.massevents import reading
 from fleet.alerts.rules import RuleName
@@ -30,7 +31,7 @@ from fleet.db.connect import connect
 from fleet.db.queries import load_queries
 from fleet.log import get_logger
 from fleet.state.findings import store
-from fleet.state.findings.kinds import FEEDING, Kind
+from fleet.state.findings.kinds import Kind
 from fleet.state.findings.store import Part, Settled
 
 log = get_logger(__name__)
@@ -134,23 +135,37 @@ async def _compare_part(part: Part, connection: Connection, now: datetime) -> Se
 
 
 async def alert(connection: Connection, now: datetime, done: Compared) -> None:
-    """Bring alerts up to what stands, in the caller's transaction."""
-    rules = await read.rules(connection)
-    rule = rules.get(RuleName.BOOKS_AGAINST_REALITY)
-    if rule is None:
-        return
-    feeding = {"feeding": sorted(FEEDING), "standing": list(STANDING), "rule": rule.rule}
+    """Bring the alerts of every rule that findings feed up to what stands, in the caller's transaction."""
+    settings = await read.settings(connection)
+    speaks = {kind: rule for kind, rule in RULE_OF.items() if rule in settings.base}
+    feeding = {
+        "kinds": [str(kind) for kind in speaks],
+        "rules": [str(rule) for rule in speaks.values()],
+        "standing": list(STANDING),
+    }
     cursor = await connection.execute(QUERIES["waiting_by_kind"], feeding)
     waiting = dict(await cursor.fetchall())
     many = any(count > LEAST for count in waiting.values())
     held = held_kinds(waiting, await reading.installed(connection)) if many else frozenset()
     done.held = sum(waiting[kind] for kind in held)
-    values = {**feeding, "held": sorted(held), "enabled": rule.enabled, "limit": ALERTS_AT_ONCE}
+    applying = [(number, rules[name]) for number, rules in settings.of.items() for name in set(speaks.values())]
+    values = {
+        **feeding,
+        "held": sorted(held),
+        "of_rules": [str(rule.rule) for _, rule in applying],
+        "of_sets": [number for number, _ in applying],
+        "versions": [rule.version for _, rule in applying],
+        "enabled": [rule.enabled for _, rule in applying],
+        "limit": ALERTS_AT_ONCE,
+    }
     async with connection.cursor(row_factory=class_row(BookFacts)) as rows:
         await rows.execute(QUERIES["book_facts"], values)
         facts = await rows.fetchall()
-    actions = [action for each in facts for action in evaluate_books(each, rule, now)]
-    done.applied.add(await apply(connection, actions, rules, now))
+    actions = []
+    for each in facts:
+        rule = settings.rules_of(each.rule_set)[RuleName(each.rule)]
+        actions += evaluate_books(each, rule, now)
+    done.applied.add(await apply(connection, actions, settings.base, now))
     done.more |= len(facts) == ALERTS_AT_ONCE
 
 

@@ -1,32 +1,53 @@
 -- name: waiting_by_kind
 -- How many kits wait for an alert, by the kinds of what stands against them.
 SELECT f.kind, count(DISTINCT f.kit_id)
-FROM findings f
-WHERE f.state = ANY(%(standing)s) AND f.kind = ANY(%(feeding)s) AND f.kit_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM alerts a WHERE a.kit_id = f.kit_id AND a.rule = %(rule)s AND a.state = 'active')
+FROM findings f JOIN unnest(%(kinds)s::text[], %(rules)s::text[]) AS g(kind, rule) USING (kind)
+WHERE f.state = ANY(%(standing)s) AND f.kit_id IS NOT NULL
+  AND NOT EXISTS (SELECT FROM alerts a WHERE a.kit_id = f.kit_id AND a.rule = g.rule AND a.state = 'active')
 GROUP BY f.kind;
 
 -- name: book_facts
--- Kits whose alert does not say what stands against them. Those that have none wait while all their kinds are held.
-WITH standing AS (
-    SELECT f.kit_id, min(f.opened_at) AS since, array_agg(DISTINCT f.kind) AS kinds,
-           jsonb_agg(jsonb_build_object('id', f.finding_id, 'kind', f.kind, 'severity', f.severity)
-                     ORDER BY f.finding_id) AS findings
-    FROM findings f
-    WHERE f.state = ANY(%(standing)s) AND f.kind = ANY(%(feeding)s) AND f.kit_id IS NOT NULL
-    GROUP BY f.kit_id
+-- What stands of each rule against kits, or else against places and organisations, where no alert says just that. Of
+-- those that have none, kits wait while all their kinds are held.
+WITH feeding AS MATERIALIZED (
+    SELECT * FROM unnest(%(kinds)s::text[], %(rules)s::text[]) AS g(kind, rule)
+), told AS (
+    SELECT g.rule, f.kit_id, f.finding_id, f.kind, f.severity, f.opened_at,
+           CASE WHEN f.kit_id IS NULL
+                THEN coalesce('location:' || l.slug, 'organisation:' || o.slug, 'installation') END AS subject,
+           CASE WHEN f.kit_id IS NULL THEN f.organisation_id END AS organisation_id
+    FROM findings f JOIN feeding g USING (kind)
+    LEFT JOIN locations l ON l.location_id = f.location_id
+    LEFT JOIN organisations o ON o.organisation_id = f.organisation_id
+    WHERE f.state = ANY(%(standing)s)
+), standing AS (
+    SELECT rule, kit_id, subject, min(organisation_id) AS organisation_id, min(opened_at) AS since,
+           array_agg(DISTINCT kind) AS kinds, count(*) AS found,
+           to_jsonb((array_agg(jsonb_build_object('id', finding_id, 'kind', kind, 'severity', severity)
+                               ORDER BY finding_id))[1:100]) AS findings
+    FROM told GROUP BY rule, kit_id, subject
 ), alerting AS (
-    SELECT kit_id, alert_id, severity, recovering_since, evidence
-    FROM alerts WHERE rule = %(rule)s AND state = 'active'
+    SELECT rule, kit_id, subject, alert_id, severity, recovering_since, evidence, rule_version
+    FROM alerts WHERE rule IN (SELECT rule FROM feeding) AND state = 'active'
 )
-SELECT kit_id, coalesce(s.findings, '[]') AS findings, s.since,
-       EXISTS (SELECT FROM findings d WHERE d.kit_id = coalesce(s.kit_id, a.kit_id) AND d.state = 'dismissed'
-               AND d.kind = ANY(%(feeding)s)) AS dismissed,
-       a.alert_id, a.severity, a.recovering_since, a.evidence
-FROM standing s FULL JOIN alerting a USING (kit_id)
-WHERE CASE WHEN a.alert_id IS NULL THEN %(enabled)s AND NOT s.kinds <@ %(held)s::text[]
-           ELSE NOT %(enabled)s OR a.recovering_since IS NOT NULL OR s.findings IS DISTINCT FROM a.evidence -> 'findings' END
-ORDER BY kit_id
+SELECT coalesce(s.rule, a.rule) AS rule, coalesce(s.kit_id, a.kit_id) AS kit_id, coalesce(s.subject, a.subject) AS subject,
+       s.organisation_id, coalesce(s.findings, '[]') AS findings, coalesce(s.found, 0) AS found, s.since,
+       EXISTS (SELECT FROM findings d JOIN feeding g USING (kind)
+               WHERE d.kit_id = coalesce(s.kit_id, a.kit_id) AND d.state = 'dismissed'
+                 AND g.rule = coalesce(s.rule, a.rule)) AS dismissed,
+       a.alert_id, a.severity, a.recovering_since, a.evidence, a.rule_version AS version, v.rule_set
+FROM standing s
+FULL JOIN alerting a ON (s.rule, coalesce(s.kit_id::text, s.subject)) = (a.rule, coalesce(a.kit_id::text, a.subject))
+LEFT JOIN kit_latest k ON k.kit_id = coalesce(s.kit_id, a.kit_id)
+JOIN unnest(%(of_rules)s::text[], %(of_sets)s::integer[], %(versions)s::integer[], %(enabled)s::boolean[])
+    AS v(rule, rule_set, version, enabled)
+    ON v.rule = coalesce(s.rule, a.rule) AND v.rule_set = CASE WHEN k.rule_set = ANY(%(of_sets)s) THEN k.rule_set ELSE 0 END
+WHERE CASE WHEN a.alert_id IS NULL THEN v.enabled AND NOT s.kinds <@ %(held)s::text[]
+           ELSE NOT v.enabled OR a.recovering_since IS NOT NULL OR a.rule_version IS DISTINCT FROM v.version
+                OR s.findings IS DISTINCT FROM a.evidence -> 'findings'
+                OR s.found > coalesce((a.evidence ->> 'count')::integer, jsonb_array_length(s.findings))
+                OR s.found < (a.evidence ->> 'count')::integer END
+ORDER BY coalesce(s.kit_id, a.kit_id), coalesce(s.subject, a.subject), coalesce(s.rule, a.rule)
 LIMIT %(limit)s;
 
 -- name: count_findings

@@ -37,13 +37,14 @@ class Desk(Books):
             done.held = more.held
         return done
 
-    async def alerts(self) -> list[Any]:
-        """Alerts of the rule with the state of their requests."""
+    async def alerts(self, rule: str = RULE) -> list[Any]:
+        """Alerts of a rule with the state of their requests."""
         cursor = await self.connection.execute(
-            "SELECT k.kit, a.severity, a.state, a.resolution, r.state, r.priority, r.line FROM alerts a"
-            " JOIN kits k USING (kit_id)"
+            "SELECT coalesce(k.kit, a.subject), a.severity, a.state, a.resolution, r.state, r.priority, r.line"
+            " FROM alerts a LEFT JOIN kits k USING (kit_id)"
             " JOIN request_alerts USING (alert_id) JOIN service_requests r USING (request_id)"
-            " WHERE a.rule = 'books_against_reality' ORDER BY a.alert_id"
+            " WHERE a.rule = %s ORDER BY a.alert_id",
+            (rule,),
         )
         return await cursor.fetchall()
 
@@ -74,17 +75,27 @@ async def test_a_second_finding_joins_the_alert_and_may_make_it_graver(desk: Des
     await desk.piece(kit_id, "scale", "W-1")
     await desk.pairing(kit_id)
     await desk.round()
+    await desk.set_state(kit_id, "lost", desk.now - timedelta(days=1))
+    await desk.round()
+    assert await desk.alerts() == [("K", "major", "active", None, "open", "normal", "logistics")]
+
+
+async def test_a_scrapped_kit_that_reports_is_urgent_and_spoken_of_by_its_own_rule(desk: Desk) -> None:
+    await desk.kit("K", "scrapped")
+    await desk.round()
+    assert await desk.alerts() == []
+    alerts = await desk.alerts("credentials_misused")
+    assert alerts == [("K", "critical", "active", None, "open", "urgent", "service")]
+
+
+async def test_another_tablet_is_spoken_of_by_its_own_rule(desk: Desk) -> None:
+    kit_id = await desk.kit("K")
     await desk.piece(kit_id, "tablet", "T-1")
     await desk.software(kit_id, None, tablet_serial="T-2")
     await desk.round()
-    assert await desk.alerts() == [("K", "major", "active", None, "open", "normal", "logistics")]
-    assert await desk.do("SELECT jsonb_array_length(evidence -> 'findings') FROM alerts") == 2
-
-
-async def test_a_scrapped_kit_that_reports_is_urgent(desk: Desk) -> None:
-    await desk.kit("K", "scrapped")
-    await desk.round()
-    assert await desk.alerts() == [("K", "critical", "active", None, "open", "urgent", "logistics")]
+    assert await desk.alerts() == []
+    alerts = await desk.alerts("tablet_or_sim_swapped")
+    assert alerts == [("K", "major", "active", None, "open", "high", "logistics")]
 
 
 async def test_what_was_dismissed_ends_its_alert(desk: Desk) -> None:
@@ -97,11 +108,23 @@ async def test_what_was_dismissed_ends_its_alert(desk: Desk) -> None:
     assert not (await desk.round()).applied.changed
 
 
-async def test_pieces_without_a_kit_open_no_alert(desk: Desk) -> None:
-    await desk.piece(None, "scale", "W-1", calibration_due=desk.now.date() - timedelta(days=1))
+async def test_pieces_without_a_kit_are_one_alert_of_their_organisation(desk: Desk) -> None:
+    yesterday = desk.now.date() - timedelta(days=1)
+    for number in range(3):
+        await desk.piece(None, "scale", f"W-{number}", calibration_due=yesterday)
     await desk.round()
-    assert await desk.standing() == ["calibration_overdue"]
-    assert await desk.alerts() == []
+    assert await desk.standing() == ["calibration_overdue"] * 3
+    told = ("installation", "minor", "active", None, "open", "normal", "logistics")
+    assert await desk.alerts("calibration_due") == [told]
+    await desk.piece(None, "scale", "W-9", calibration_due=yesterday)
+    assert not (await desk.round()).applied.opened
+    assert await desk.do("SELECT jsonb_array_length(evidence -> 'findings') FROM alerts") == 4
+    await desk.do("UPDATE components SET calibration_due = NULL")
+    await desk.round()
+    ended = ("installation", "minor", "cleared", "books_agree", "resolved", "normal", "logistics")
+    assert await desk.alerts("calibration_due") == [ended]
+    types = "SELECT array_agg(type ORDER BY event_id) FROM events WHERE body ->> 'subject' = 'installation'"
+    assert await desk.do(types) == ["request.opened", "alert.opened", "alert.cleared", "request.resolved"]
 
 
 async def test_what_changed_is_compared_at_once(desk: Desk) -> None:
@@ -135,12 +158,12 @@ async def test_what_describes_a_piece_or_a_model_changes(desk: Desk) -> None:
 
 async def test_very_many_at_once_stand_in_the_list_and_open_no_alerts(desk: Desk) -> None:
     for number in range(21):
-        await desk.kit(f"K-{number}", heard=False)
+        await desk.kit(f"K-{number}", "in_stock")
     await desk.kit("L", "lost")
     done = await desk.round()
     assert done.held == 21
     assert [each[0] for each in await desk.alerts()] == ["L"]
-    await desk.do("UPDATE kit_latest SET heard_clock_s = 1, last_heard_at = now() WHERE kit_id %% 2 = 0")
+    await desk.do("UPDATE kits SET state = 'ready' WHERE kit_id %% 2 = 0")
     assert (await desk.round()).held == 0
     assert 1 < len(await desk.alerts()) < 21
 

@@ -18,12 +18,13 @@ RULE = Rule(RuleName.BOOKS_AGAINST_REALITY, "minor", Line.LOGISTICS, Priority.NO
 
 def finding(id_: int = 1, severity: str = "minor") -> dict[str, Any]:
     """A finding as an alert tells of it."""
-    return {"id": id_, "kind": "other_tablet", "severity": severity}
+    return {"id": id_, "kind": "peripheral_missing", "severity": severity}
 
 
 def facts(*findings: dict[str, Any], **more: Any) -> BookFacts:
     """A kit without an alert."""
     values: dict[str, Any] = {
+        "rule": RuleName.BOOKS_AGAINST_REALITY,
         "kit_id": 7,
         "findings": findings,
         "since": NOW if findings else None,
@@ -38,13 +39,13 @@ def facts(*findings: dict[str, Any], **more: Any) -> BookFacts:
 
 def alerted(*findings: dict[str, Any], told: list[dict[str, Any]], **more: Any) -> BookFacts:
     """A kit with an alert that tells of some findings."""
-    return facts(*findings, alert_id=3, evidence={"findings": told}, **{"severity": "minor", **more})
+    return facts(*findings, alert_id=3, evidence={"findings": told}, **{"severity": "minor", "version": 0, **more})
 
 
 def test_it_opens_with_the_gravest_severity() -> None:
     found = [finding(1, "warning"), finding(2, "critical"), finding(3, "minor")]
     assert evaluate_books(facts(*found), RULE, NOW) == [
-        OpenAlert(7, RuleName.BOOKS_AGAINST_REALITY, {"findings": found}, "critical")
+        OpenAlert(7, RuleName.BOOKS_AGAINST_REALITY, {"findings": found}, "critical", 0)
     ]
 
 
@@ -64,7 +65,7 @@ def test_it_tells_of_what_stands_now() -> None:
     assert evaluate_books(alerted(finding(), told=[finding()]), RULE, NOW) == []
     worse = [finding(), finding(2, "major")]
     assert evaluate_books(alerted(*worse, told=[finding()]), RULE, NOW) == [
-        RefreshEvidence(3, {"findings": worse}, "major")
+        RefreshEvidence(3, {"findings": worse}, "major", 0)
     ]
 
 

@@ -97,11 +97,11 @@ async def _join(connection: Connection, groups: Sequence[tuple[Request, list[Fau
 async def _open(connection: Connection, faults: Sequence[Fault], now: datetime) -> int:
     if not faults:
         return 0
-    rows = [New(fault.rule, fault.line, fault.priority, kit_id=fault.kit_id) for fault in faults]
-    by_cause = {(fault.kit_id, fault.rule): fault for fault in faults}
+    rows = [_new(fault) for fault in faults]
+    by_cause = {(fault.kit_id, fault.subject, fault.rule): fault for fault in faults}
     changes, met = [], []
     for request, fresh in await writing.insert(connection, rows, now):
-        fault = by_cause[request.kit_id or 0, request.cause]
+        fault = by_cause[request.kit_id, request.subject, request.cause]
         if fresh:
             changes.append(Change(request, placing.opened(fault, now)))
         else:
@@ -111,6 +111,13 @@ async def _open(connection: Connection, faults: Sequence[Fault], now: datetime) 
     await writing.append(connection, changes, now)
     await _join(connection, met, now)
     return len(changes)
+
+
+def _new(fault: Fault) -> New:
+    """A request of an organisation where it is about no kit; a kit's own is that of the kit."""
+    whose = None if fault.subject is None else fault.organisation_id
+    about = {"kit_id": fault.kit_id, "subject": fault.subject, "organisation_id": whose}
+    return New(fault.rule, fault.line, fault.priority, **about)
 
 
 async def _rows(connection: Connection, kind: type[Row], query: str, values: Mapping[str, Any]) -> list[Row]:

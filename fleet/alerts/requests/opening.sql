@@ -1,15 +1,15 @@
 -- name: faults
--- With the request that spoke last for kit and cause; an open one comes before all that ended.
-SELECT a.alert_id, a.kit_id, a.rule, a.severity, r.severity AS usual, r.priority AS own, r.line,
+-- With the request that spoke last for kit (or place) and cause; an open one comes before all that ended.
+SELECT a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.severity, r.severity AS usual, r.priority AS own, r.line,
        coalesce(coalesce(p.programme, t.programme) = ANY (s.important_programmes), false) AS important,
        CASE WHEN last.merged_into IS NULL THEN last.number ELSE speaks_for(last.number) END AS candidate,
        last.merged_into IS NULL AS its_own
-FROM alerts a JOIN rules r USING (rule) JOIN kits k USING (kit_id) CROSS JOIN request_settings s
+FROM alerts a JOIN rules r USING (rule) LEFT JOIN kits k USING (kit_id) CROSS JOIN request_settings s
 LEFT JOIN placements p ON p.placement_id = k.placement_id
 LEFT JOIN kit_types t ON t.kit_type = k.kit_type
 LEFT JOIN LATERAL (
     SELECT number, merged_into FROM service_requests o
-    WHERE o.kit_id = a.kit_id AND o.cause = a.rule
+    WHERE (o.kit_id = a.kit_id OR o.subject = a.subject) AND o.cause = a.rule
     ORDER BY o.state IN ('open', 'in_progress', 'waiting') DESC, o.request_id DESC LIMIT 1) last ON true
 WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'active' AND a.suppressed_by IS NULL
 ORDER BY a.alert_id;

@@ -20,12 +20,14 @@ NO_RETURN = frozenset({Resolution.NOT_WATCHED.value})
 class Fault:
     """An alert that wants a request; `usual` and `own` are severity and priority of its rule.
 
+    It is about a kit, or about a `subject`: a place or an organisation of `organisation_id`.
+
     `candidate` is the request that spoke last for kit and cause, if there was any; `its_own` is whether it is of this
     very kit and cause, and not one that these were merged into.
     """
 
     alert_id: int
-    kit_id: int
+    kit_id: int | None
     rule: str
     severity: str
     usual: str
@@ -34,6 +36,8 @@ class Fault:
     important: bool
     candidate: str | None
     its_own: bool
+    subject: str | None = None
+    organisation_id: int | None = None
 
     @property
     def priority(self) -> Priority:

@@ -63,6 +63,7 @@ class Request:
     organisation_id: int | None
     owner_id: int | None
     cause: str
+    subject: str | None
     revision: int
     reopen_within_s: int
     standing: Standing | None
@@ -96,13 +97,15 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class New:
-    """A request to insert, about a kit or an incident."""
+    """A request to insert, about a kit, an incident, or a place or organisation (`subject`)."""
 
     cause: str
     line: str
     priority: str
     kit_id: int | None = None
     incident_id: int | None = None
+    subject: str | None = None
+    organisation_id: int | None = None
 
 
 async def settings(connection: Connection) -> Settings:
@@ -230,6 +233,7 @@ def _told(change: Change, after: Standing, now: datetime) -> dict[str, Any]:
     body = {
         "number": request.number,
         "incident": request.incident_id,
+        "subject": request.subject,
         "cause": after.cause,
         "state": after.state,
         "line": after.line,

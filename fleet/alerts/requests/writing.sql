@@ -1,6 +1,6 @@
 -- name: lock
 -- In the order of their ids, so that two who want the same ones wait for each other instead of both.
-SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.line, r.priority,
+SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.subject, r.line, r.priority,
        r.state, r.opened_by, r.opened_at, r.description, r.waiting_for, r.assignee_id, r.assignee, r.resolved_at,
        r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into, r.reopened, r.has_text,
        request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s
@@ -12,9 +12,11 @@ FOR UPDATE OF r;
 -- name: insert
 -- A request of the same cause that is open already is locked by the idle update, so that nobody closes it before what
 -- is new has joined it.
-INSERT INTO service_requests (number, kit_id, incident_id, cause, line, priority, state, opened_at, due_at)
-SELECT service_request_number(n.opened_at), n.kit_id, n.incident_id, n.cause, n.line, n.priority, 'open', n.opened_at, n.due_at
-FROM jsonb_to_recordset(%(rows)s) AS n(kit_id integer, incident_id bigint, cause text, line text, priority text,
+INSERT INTO service_requests (number, kit_id, incident_id, subject, organisation_id, cause, line, priority, state, opened_at,
+                              due_at)
+SELECT service_request_number(n.opened_at), n.kit_id, n.incident_id, n.subject, n.organisation_id, n.cause, n.line,
+       n.priority, 'open', n.opened_at, n.due_at
+FROM jsonb_to_recordset(%(rows)s) AS n(kit_id integer, incident_id bigint, subject text, organisation_id integer, cause text, line text, priority text,
                                        opened_at timestamptz, due_at timestamptz)
 ON CONFLICT (kit_id, cause) WHERE state IN ('open', 'in_progress', 'waiting') AND kit_id IS NOT NULL
 DO UPDATE SET cause = excluded.cause
@@ -40,8 +42,8 @@ FROM jsonb_to_recordset(%(rows)s) AS p(
 WHERE r.request_id = p.request_id;
 
 -- name: tell
-INSERT INTO events (at, type, kit, body)
-SELECT t.at, t.type, t.kit, jsonb_strip_nulls(t.body || jsonb_build_object('due_at', r.due_at))
+INSERT INTO events (at, type, kit, organisation_id, body)
+SELECT t.at, t.type, t.kit, r.organisation_id, jsonb_strip_nulls(t.body || jsonb_build_object('due_at', r.due_at))
 FROM jsonb_to_recordset(%(told)s) AS t(n integer, request_id bigint, at timestamptz, type text, kit text, body jsonb)
 JOIN service_requests r USING (request_id)
 ORDER BY t.n;

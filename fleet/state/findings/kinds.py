@@ -1,4 +1,4 @@
-"""Every kind of finding: how grave it is, whether it becomes an alert, what it means and what to do."""
+"""Every kind of finding: how grave it is, what it means and what to do."""
 
 from __future__ import annotations
 
@@ -46,10 +46,9 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What stands behind a kind; `feeds` tells that it becomes an alert of its kit."""
+    """What stands behind a kind. Which rule makes an alert of it is told by fleet/alerts/judging/catalogue.py."""
 
     severity: Severity
-    feeds: bool
     title: Text
     meaning: Text
     advice: Text
@@ -60,7 +59,6 @@ K, S = Kind, Severity
 ABOUT: Mapping[Kind, About] = {
     K.REPORTS_WHILE_STORED: About(
         S.MINOR,
-        True,
         Text("A stored kit reports", "Et telekit på lager melder sig"),
         Text(
             "The tablet reports although the books say that the kit is not in use.",
@@ -73,7 +71,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.REPORTS_WHILE_SCRAPPED: About(
         S.CRITICAL,
-        True,
         Text("A scrapped kit reports", "Et skrottet telekit melder sig"),
         Text(
             "The tablet reports although the kit was scrapped or returned: it may be in strange hands.",
@@ -86,7 +83,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.REPORTS_WHILE_LOST: About(
         S.MAJOR,
-        True,
         Text("A lost kit reports", "Et bortkommet telekit melder sig"),
         Text(
             "The kit was recorded as lost and is heard again.",
@@ -99,7 +95,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.NEVER_HEARD: About(
         S.MAJOR,
-        True,
         Text("An installed kit was never heard", "Et opsat telekit er aldrig hørt"),
         Text(
             "The books say installed, and the tablet never reported in all the time it should have.",
@@ -112,7 +107,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.OTHER_TABLET: About(
         S.MAJOR,
-        True,
         Text("Another tablet reports", "En anden tablet melder sig"),
         Text(
             "Under this kit's number another tablet reports than the books say is in it.",
@@ -125,7 +119,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.OTHER_SIM: About(
         S.MAJOR,
-        True,
         Text("Another SIM is in use", "Et andet SIM-kort er i brug"),
         Text(
             "The tablet uses another SIM than the books say is in the kit.",
@@ -138,7 +131,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.PERIPHERAL_IN_TWO_KITS: About(
         S.MAJOR,
-        True,
         Text("A device is paired with two kits", "Udstyr er parret med to telekit"),
         Text(
             "A device was lately in contact with the tablets of two kits: measurements may reach the wrong citizen.",
@@ -151,7 +143,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.PERIPHERAL_NOT_IN_BOOKS: About(
         S.MINOR,
-        True,
         Text("A device is not in the books of the kit", "Udstyr er ikke registreret i telekittet"),
         Text(
             "The tablet is paired with a device that the books do not have in this kit.",
@@ -164,7 +155,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.PERIPHERAL_MISSING: About(
         S.MINOR,
-        True,
         Text("A device is not known to the tablet", "Tabletten kender ikke udstyret"),
         Text(
             "The books have a device in this installed kit that its tablet does not know.",
@@ -177,7 +167,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.MODEL_DIFFERS: About(
         S.WARNING,
-        True,
         Text("Another model than recorded", "En anden model end registreret"),
         Text(
             "The device reports another model or kind than the books have for its serial number.",
@@ -190,7 +179,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.FIRMWARE_DIFFERS: About(
         S.WARNING,
-        True,
         Text("Another firmware than expected", "En anden firmware end forventet"),
         Text(
             "The device runs another firmware than its model should have, or than was recorded for it.",
@@ -203,7 +191,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.BELOW_MINIMUM: About(
         S.MINOR,
-        False,
         Text("Stock is below its minimum", "Lageret er under minimum"),
         Text(
             "Fewer of the model are in store at the place than were set as minimum.",
@@ -213,7 +200,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.CALIBRATION_OVERDUE: About(
         S.MINOR,
-        False,
         Text("Calibration is overdue", "Kalibreringen er overskredet"),
         Text(
             "The piece is past the day by which it was to be calibrated.",
@@ -226,7 +212,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.LEASE_ENDING: About(
         S.WARNING,
-        False,
         Text("A lease ends", "En leasingaftale udløber"),
         Text(
             "The piece goes back to the lessor within two months, or should have.",
@@ -239,7 +224,6 @@ ABOUT: Mapping[Kind, About] = {
     ),
     K.WARRANTY_ENDING: About(
         S.WARNING,
-        False,
         Text("The warranty of a faulty piece ends", "Garantien på en defekt enhed udløber"),
         Text(
             "The piece is faulty and its warranty ends within two months.",
@@ -251,9 +235,6 @@ ABOUT: Mapping[Kind, About] = {
         ),
     ),
 }
-
-FEEDING = frozenset(kind for kind, about in ABOUT.items() if about.feeds)
-"""Kinds that become an alert of their kit."""
 
 
 def worst(severities: frozenset[Severity]) -> Severity:

@@ -214,3 +214,13 @@ COMMENT ON COLUMN alerts.resolution IS 'Why it cleared: one of fleet.alerts.rule
 CREATE UNIQUE INDEX one_active_alert_per_subject_and_rule ON alerts (subject, rule) WHERE state = 'active' AND subject IS NOT NULL;
 CREATE INDEX alerts_to_clear ON alerts (clears_at) WHERE state = 'active' AND clears_at IS NOT NULL;
 DROP INDEX recovering_alerts;
+
+-- The request of an alert that is about no kit.
+ALTER TABLE service_requests
+    ADD COLUMN subject text COLLATE "C" CHECK (subject <> ''),
+    DROP CONSTRAINT service_requests_check,
+    ADD CONSTRAINT service_requests_check CHECK (num_nonnulls(kit_id, incident_id, subject) = 1);
+COMMENT ON COLUMN service_requests.subject IS 'As alerts.subject.';
+CREATE UNIQUE INDEX one_open_request_per_subject_and_cause ON service_requests (subject, cause)
+    WHERE state IN ('open', 'in_progress', 'waiting') AND subject IS NOT NULL;
+CREATE INDEX service_requests_by_subject ON service_requests (subject, request_id) WHERE subject IS NOT NULL;

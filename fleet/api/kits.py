@@ -31,7 +31,7 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.state import kits as books
-from fleet.state import reading
+from fleet.state import listing, reading
 from fleet.state.registry.editing import Outdated
 from fleet.state.texts import MAX_INTERVAL_S
 from fleet.state.verdict import Health
@@ -60,7 +60,7 @@ class KitQuery(PageQuery):
     owner: Slug | None = None
     location: Slug | None = None
     kit_type: Word | None = None
-    sort: reading.KitSort = reading.KitSort.KIT
+    sort: listing.KitSort = listing.KitSort.KIT
 
 
 class NewKitBody(Body):
@@ -117,9 +117,9 @@ async def list_kits(call: ReadKits, query: Annotated[KitQuery, Query()]) -> Page
     at = decode_cursor(query.cursor, str, str, int)
     if at is not None and at[0] != query.sort:
         raise invalid("cursor", f"is of a list sorted by {at[0][:20]}", place="query")
-    after = None if at is None else reading.KitPosition(_sort_key(query.sort, at[1]), at[2])
-    chosen = reading.KitFilter(**query.model_dump(include={each.name for each in fields(reading.KitFilter)}))
-    found = await reading.list_kits(call.connection, chosen, sort=query.sort, after=after, limit=query.limit)
+    after = None if at is None else listing.KitPosition(_sort_key(query.sort, at[1]), at[2])
+    chosen = listing.KitFilter(**query.model_dump(include={each.name for each in fields(listing.KitFilter)}))
+    found = await listing.list_kits(call.connection, chosen, sort=query.sort, after=after, limit=query.limit)
     end = found.end and encode_cursor(query.sort.value, found.end.key, found.end.kit_id)
     return Page(items=[KitSummary(**summary(facts)) for facts in found.kits], next=end)
 
@@ -181,8 +181,8 @@ async def list_heartbeats(
     return Page(items=[Heartbeat(**row) for row in kept], next=cursor)
 
 
-def _sort_key(sort: reading.KitSort, key: str) -> str:
-    if sort in {reading.KitSort.HEARD, reading.KitSort.HEARD_DOWN}:
+def _sort_key(sort: listing.KitSort, key: str) -> str:
+    if sort in {listing.KitSort.HEARD, listing.KitSort.HEARD_DOWN}:
         try:
             return f"{float(key):.6f}"
         except ValueError:

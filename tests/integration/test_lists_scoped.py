@@ -15,7 +15,7 @@ from fleet.access.entering import enter
 from fleet.access.principal import SYSTEM, Scope
 from fleet.db import roles
 from fleet.db.connect import connect
-from fleet.state.reading import KitFilter, KitPosition, KitSort, list_kits
+from fleet.state.listing import KitFilter, KitPosition, KitSort, list_kits
 from fleet.state.registry.components import list_components
 from tests.people import add_organisations
 from tests.support import execute, rows

@@ -36,6 +36,7 @@ PLAIN: Mapping[str, Any] = {
     "reference": "{side}-ref-9",
     "organisation": "{side}",
     "location": "{side}-depot",
+    "calendar": "{side}-hours",
     "operator": "helper-too",
     "supplier": "maker",
     "model_id": 3,
@@ -60,6 +61,8 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     f"POST {PREFIX}/users": {"username": "{side}-new", "organisation": "{side}"},
     f"POST {PREFIX}/organisations": {"slug": "{side}-new", "name": "{side} new", "parent": "{side}"},
     f"POST {PREFIX}/locations": {"slug": "{side}-new", "name": "new", "kind": "depot", "organisation": "{side}"},
+    f"POST {PREFIX}/calendars": {"slug": "{side}-new", "organisation": "{side}", "always": True},
+    f"POST {PREFIX}/contracts": {"slug": "{side}-new", "organisation": "{side}"},
     f"POST {PREFIX}/kits": {"kit": "{side}-new", "organisation": "{side}", "location": "{side}-depot"},
     f"POST {PREFIX}/components": {"serial": "{side}-new", "model_id": 3, "organisation": "{side}"},
 }
@@ -67,6 +70,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 
 
 QUERIES: Mapping[str, Mapping[str, Any]] = {
+    f"{PREFIX}/contracts/{{slug}}/applies-to": {"kit": "{side}-stock"},
     f"{PREFIX}/labels": {"kits": "{side}-stock"},
     f"{PREFIX}/search": {"q": "{side}"},
 }
@@ -92,6 +96,7 @@ REFERRING: Mapping[str, Any] = {
     "lessor": f"{B}-hospital",
     "workshop": f"{B}-hospital",
     "location": f"{B}-depot",
+    "calendar": f"{B}-hours",
     "reference": f"{B}-ref-1",
     "roles": [{"role": "support", "organisation": B}],
     "codes": [f"{B}-scale-2"],

@@ -112,6 +112,7 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     spares = [await make("/components", _piece(side, number, at + 10, kind)) for at, kind in enumerate(KINDS)]
     more = [await make("/components", _piece(side, number, at + 20, "scale")) for at in range(3)]
     await _calibrate(make, side, spares[2])
+    await _add_contract(make, side)
     await _add_kits(make, side, pieces)
     used = f"{side}-installed"
     await make(f"/kits/{used}/swaps", _swap(side, pieces["scale"], spares[2]))
@@ -131,6 +132,17 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
         "software": Jsonb({"app": side}),
         "pairing": Jsonb([{"serial": f"{side}-scale", "kind": "scale", "paired": True, "last_contact": None}]),
     }
+
+
+async def _add_contract(make: Maker, side: str) -> None:
+    """What is promised, and the hours that it counts in."""
+    hours = {"mon": [["08:00", "16:00"]]}
+    of = {"organisation": side}
+    await make("/calendars", {"slug": f"{side}-hours", "name": f"Hours of {side}", "hours": hours, **of})
+    targets = [{"priority": each, "solution_min": 60} for each in ("urgent", "high", "normal", "low")]
+    step = {"target": "solution", "percent": 50}
+    body = {"calendar": f"{side}-hours", "valid_from": "2020-01-01T00:00:00Z", "targets": targets, **of}
+    await make("/contracts", {"slug": f"{side}-contract", "name": f"Contract of {side}", "escalations": [step], **body})
 
 
 async def _add_kits(make: Maker, side: str, pieces: Mapping[str, Any]) -> None:

@@ -99,6 +99,11 @@ EDITABLE = (
     "escalations",
 )
 """Whom it is for stays: requests are under it for that reason."""
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "targets": ("priority", "response_min", "update_min", "solution_min"),
+    "escalations": ("step", "target", "percent", "before_min", "notify", "role", "raise_priority"),
+}
+"""What stands in tables of their own, with its columns."""
 FILTERS = ("organisation", "programme", "kit_type", "calendar", "valid_at")
 
 
@@ -146,7 +151,7 @@ async def add_contract(connection: Connection, new: NewContract) -> Contract:
         contract_id = await fetch_value(connection, _SQL["add"], values)
         if contract_id is None:
             raise ConflictError(f"contract {new.slug} exists already")
-        await _write_parts(connection, contract_id, values)
+        await _write_parts(connection, contract_id, values, list(PARTS))
         return await find_contract(connection, new.slug)
 
 
@@ -165,7 +170,7 @@ async def edit_contract(
         values |= {"contract_id": before.contract_id, "organisation_id": organisation_id}
         values["calendar_id"] = await _calendar(connection, values["calendar"], organisation_id)
         await connection.execute(_SQL["edit"], values)
-        await _write_parts(connection, before.contract_id, values)
+        await _write_parts(connection, before.contract_id, values, [name for name in PARTS if name in changes])
 
     return await edit(
         connection,
@@ -228,14 +233,13 @@ async def _calendar(connection: Connection, slug: str, organisation_id: int | No
     return found
 
 
-async def _write_parts(connection: Connection, contract_id: int, values: Mapping[str, Any]) -> None:
+async def _write_parts(
+    connection: Connection, contract_id: int, values: Mapping[str, Any], names: Sequence[str]
+) -> None:
     whose = {"contract_id": contract_id, "organisation_id": values["organisation_id"]}
-    steps = [{"step": number, **each} for number, each in enumerate(values["escalations"], 1)]
-    for name, rows, fields in (
-        ("targets", values["targets"], ("priority", "response_min", "update_min", "solution_min")),
-        ("escalations", steps, ("step", "target", "percent", "before_min", "notify", "role", "raise_priority")),
-    ):
-        columns = {field: [row[field] for row in rows] for field in fields}
+    for name in names:
+        rows = [{"step": number, **each} for number, each in enumerate(values[name], 1)]
+        columns = {field: [row[field] for row in rows] for field in PARTS[name]}
         await connection.execute(_SQL[f"clear_{name}"], whose)
         await connection.execute(_SQL[f"write_{name}"], {**whose, **columns})
 

@@ -33,7 +33,6 @@ COMMENT ON COLUMN calendars.optional_days IS 'Days that are no public holidays a
 COMMENT ON COLUMN calendars.days IS 'Exceptions, which win: [{"day": "2026-12-23", "hours": [], "note": ""}].';
 CREATE INDEX calendars_by_organisation ON calendars (organisation_id);
 CALL guard_with_nobodys('calendars');
-CALL audited('calendars');
 
 CREATE TABLE contracts (
     contract_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -64,7 +63,6 @@ CREATE INDEX contracts_by_organisation ON contracts (organisation_id);
 CREATE INDEX contracts_by_calendar ON contracts (calendar_id);
 CREATE INDEX contracts_to_measure ON contracts (contract_id) WHERE remeasure_from IS NOT NULL;
 CALL guard_with_nobodys('contracts');
-CALL audited('contracts', 'remeasure_from');
 
 CREATE TABLE contract_targets (
     contract_id integer NOT NULL REFERENCES contracts ON DELETE CASCADE,
@@ -77,7 +75,6 @@ CREATE TABLE contract_targets (
 );
 COMMENT ON TABLE contract_targets IS 'Targets by priority in minutes of the contract''s open hours; null promises nothing.';
 CALL guard_with_nobodys('contract_targets');
-CALL audited('contract_targets');
 
 CREATE TABLE escalations (
     contract_id integer NOT NULL REFERENCES contracts ON DELETE CASCADE,
@@ -95,7 +92,6 @@ CREATE TABLE escalations (
 );
 COMMENT ON TABLE escalations IS 'Whom to tell when a share of a target''s time is over, or so many open minutes before its end.';
 CALL guard_with_nobodys('escalations');
-CALL audited('escalations');
 
 INSERT INTO calendars (slug, name, always) VALUES ('always', 'Døgnet rundt', true);
 INSERT INTO calendars (slug, name, hours, holidays, optional_days)
@@ -112,6 +108,11 @@ WITH made AS (
 INSERT INTO contract_targets (contract_id, priority, solution_min)
 SELECT contract_id, priority, minutes
 FROM made, (VALUES ('urgent', 240), ('high', 1440), ('normal', 4320), ('low', 14400)) AS v (priority, minutes);
+
+CALL audited('calendars');
+CALL audited('contracts', 'remeasure_from');
+CALL audited('contract_targets');
+CALL audited('escalations');
 
 -- The contract that applies: nearest up the organisations first, then of the kit type, then of the programme, then the newest.
 -- Asked by whoever opens a request, who need not see the contracts of those above.

@@ -12,6 +12,7 @@ from fleet.cli.admin import token_app
 from fleet.cli.audit import audit_app
 from fleet.cli.bench import bench
 from fleet.cli.books import books_app
+from fleet.cli.broker import broker_app
 from fleet.cli.doctor import doctor
 from fleet.cli.exchange import components_app, export, kits_app, models_app, placements_app
 from fleet.cli.labels import labels
@@ -41,6 +42,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(components_app, name="components")
 app.add_typer(placements_app, name="placements")
 app.add_typer(books_app, name="books")
+app.add_typer(broker_app, name="broker")
 app.add_typer(orders_app, name="orders")
 app.add_typer(stock_app, name="stock")
 app.add_typer(reader_app, name="reader")

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from fleet.cli import context
-from fleet.cli.examine import broker, database
+from fleet.cli.examine import broker, database, entry
 from fleet.cli.examine.finding import Finding, Level, fail, ok, warn
 from fleet.config import Settings
 from fleet.embedded.ports import cannot_listen
@@ -83,7 +83,10 @@ async def _servers(settings: Settings, running: dict[str, Any]) -> list[Finding]
     endpoint = _endpoint(settings, running)
     if endpoint is None:
         return [*found, _embedded("broker", "iotcore", "FLEET_MQTT_URL")]
-    return found + await broker.examine(endpoint, Topics(settings.topic_root).everything)
+    topics = Topics(settings.topic_root)
+    admin = settings.admin_endpoint() if settings.mqtt_admin_url else None
+    found += await broker.examine(endpoint, topics.everything)
+    return found + await entry.examine(admin, topics, dsn)
 
 
 def _endpoint(settings: Settings, running: dict[str, Any]) -> Endpoint | None:

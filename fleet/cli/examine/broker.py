@@ -87,7 +87,8 @@ class Probe:
 
 
 @asynccontextmanager
-async def _probing(endpoint: Endpoint) -> AsyncIterator[Probe]:
+async def probing(endpoint: Endpoint) -> AsyncIterator[Probe]:
+    """A connection to ask over; raises OSError."""
     reader, writer = await asyncio.open_connection(endpoint.host, endpoint.port, ssl=endpoint.tls_context())
     try:
         yield Probe(reader, writer)
@@ -98,7 +99,7 @@ async def _probing(endpoint: Endpoint) -> AsyncIterator[Probe]:
 async def examine(endpoint: Endpoint, pattern: str) -> list[Finding]:
     """Every check of the broker at `endpoint`, where ingest subscribes to `pattern`."""
     try:
-        async with asyncio.timeout(DEADLINE_S), _probing(endpoint) as probe:
+        async with asyncio.timeout(DEADLINE_S), probing(endpoint) as probe:
             answer = await probe.connect(endpoint)
             found = [ok("broker", f"{endpoint} speaks MQTT 5"), *of_answer(answer)]
             found.append(_subscription(await probe.subscribe(pattern), pattern))

@@ -1,4 +1,4 @@
-"""What the service desk reads and does: alerts, incidents and rules."""
+"""What the service desk reads: incidents and rules."""
 
 from __future__ import annotations
 
@@ -21,11 +21,6 @@ async def read(connection: Connection, query: str, values: Mapping[str, Any]) ->
         # Not prepared: optional filters are planned for the values at hand.
         await cursor.execute(_SQL[query], values, prepare=False)
         return await cursor.fetchall()
-
-
-async def acknowledge(connection: Connection, alert_id: int, *, actor: str) -> None:
-    """Note that somebody takes care; doing it twice changes nothing."""
-    await connection.execute(_SQL["acknowledge"], {"id": alert_id, "actor": actor})
 
 
 async def incident_exists(connection: Connection, incident_id: int) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fleet.access.roles import Permission
+from fleet.alerts.quieting.windows import windows_of_kit
 from fleet.api import alerts, servicerequests
 from fleet.api.alerts import Alert, AlertQuery
 from fleet.api.auth import Call
@@ -111,6 +112,15 @@ class Peripheral(Answer):
     rssi: float | None = None
 
 
+class StandingMaintenance(Answer):
+    """A maintenance window that is on for the kit; `rules` null is all, without `collect` they are not evaluated."""
+
+    id: int
+    until: Moment
+    collect: bool
+    rules: list[str] | None
+
+
 class DriftItem(Answer):
     """A component that is not as wanted."""
 
@@ -154,6 +164,7 @@ class KitDetail(KitSummary):
     alerts: list[Alert]
     service_requests: list[ServiceRequest]
     findings: list[Finding]
+    maintenance: list[StandingMaintenance]
 
 
 async def kit_detail(call: Call, kit: str) -> KitDetail:
@@ -180,6 +191,7 @@ async def kit_detail(call: Call, kit: str) -> KitDetail:
         alerts=active.items,
         service_requests=unresolved.items,
         findings=await _findings(call, kit),
+        maintenance=[StandingMaintenance(**each) for each in await windows_of_kit(call.connection, kit)],
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 
 from fleet.access.roles import Permission
-from fleet.alerts import desk
 from fleet.api import alerts, incidents, kits, servicerequests
 from fleet.api.alerts import AlertQuery
-from fleet.api.auth import AcknowledgeAlerts, Call, ReadKits, pool_of
-from fleet.api.console.login import ConsoleForm
+from fleet.api.auth import Call, ReadKits, pool_of
 from fleet.api.console.rendering import (
     LANGUAGE_COOKIE,
     HtmlRoute,
@@ -24,7 +22,6 @@ from fleet.api.console.texts import Language
 from fleet.api.incidents import IncidentQuery
 from fleet.api.kits import KitQuery
 from fleet.api.servicerequests import RequestQuery
-from fleet.api.shapes import NumberPath
 from fleet.api.statistics import Statistics, StatisticsCache
 from fleet.log import get_logger
 from fleet.state.lifecycle import KitState
@@ -55,14 +52,6 @@ async def kits_page(request: Request, call: ReadKits, query: Annotated[KitQuery,
         healths=list(Health),
         **await _around(request, call),
     )
-
-
-@router.post("/alerts/{id}/acknowledge")
-async def acknowledge(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[ConsoleForm, Form()]) -> Response:
-    """Take care of an alert; the gate has checked the form's token."""
-    alert = await alerts.get_alert(call, id)
-    await desk.acknowledge(call.connection, id, actor=call.principal.actor)
-    return RedirectResponse(f"/kits/{alert.kit}", 303)
 
 
 @router.get("/language/{language}")

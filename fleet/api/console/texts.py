@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from fleet.api.console.booktexts import BOOKS
+from fleet.api.console.leveltexts import LEVELS
+from fleet.api.console.quiettexts import QUIETING
 
 
 class Language(StrEnum):
@@ -321,6 +323,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.d": ("{} days", "{} dage"),
     "unit.d1": ("1 day", "1 dag"),
     **BOOKS,
+    **LEVELS,
+    **QUIETING,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}
 

@@ -73,6 +73,11 @@ class Wording:
                 said = (self.named("state", details["state"]),)
         return said
 
+    def suppressed(self, reason: str) -> str:
+        """What keeps an alert quiet: `maintenance:12` and the like."""
+        kind, _, which = reason.partition(":")
+        return f"{self.t(kind)} {which}" if kind in ("maintenance", "incident") else reason
+
     def title(self, title: Title) -> str:
         """A text that the API answers in both languages."""
         return title.da if self.language is Language.DA else title.en

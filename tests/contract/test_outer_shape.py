@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import socket
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,20 @@ from psycopg.conninfo import conninfo_to_dict
 from typer.main import get_command
 
 from fleet import cli
+from fleet.cli.examine.entry import examine
+from fleet.cli.examine.finding import Level
 from fleet.config import PREFIX, Settings
 from fleet.embedded import binaries, broker
 from fleet.embedded.ports import free_port, is_free
 from fleet.embedded.process import wait_for
+from fleet.protocol.endpoint import Endpoint
 from fleet.protocol.messages import MAX_PAYLOAD_BYTES
 from fleet.protocol.topics import Kind, Topics
+from fleet.updates.credentials.control import open_control
+from fleet.updates.credentials.dynsec import role_acls
 from simulator import cli as simulator_cli
 from simulator.scenario import SHIPPED
+from tests import guarded_broker
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -31,7 +39,9 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "grafana/prometheus/prometheus.yml").read_text(encoding="utf-8"))
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-VARIABLE = re.compile(r"(?<!\$)\$\{?(\w+)(:\?[^}]+)?\}?")
+VARIABLE = re.compile(r"(?<!\$)\$\{?(\w+)(:\?[^}]+|:-)?\}?")
+OPTIONAL = {"MQTT_TABLET_PASSWORD"}
+"""What may stay empty: simulated tablets have it, those in the field have passwords of their own."""
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -126,6 +136,9 @@ def test_settings_in_compose_exist_and_are_accepted(name: str, monkeypatch: pyte
         assert target["user"] == environment(SERVICES["timescaledb"])["POSTGRES_USER"]
     if settings.mqtt_url is not None:
         assert settings.endpoint().host in SERVICES
+    if settings.mqtt_admin_url is not None:
+        assert settings.admin_endpoint().host in SERVICES
+        assert settings.secret_key is not None, "passwords that the API sealed could not be opened"
 
 
 def filled(text: str) -> str:
@@ -136,7 +149,7 @@ def filled(text: str) -> str:
 def test_every_secret_is_demanded_and_documented() -> None:
     content = re.sub(r"^\s*#.*$", "", COMPOSE_FILE, flags=re.MULTILINE)
     variables = dict(VARIABLE.findall(content.replace("$$", "")))
-    assert all(message.startswith(":?") for message in variables.values()), variables
+    assert all(message.startswith(":?") or name in OPTIONAL for name, message in variables.items()), variables
     names = re.findall(r"^(\w+)=$", (ROOT / "deploy/compose.env").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(names) == sorted(variables)
 
@@ -294,38 +307,84 @@ def test_tablets_may_write_exactly_what_the_protocol_has() -> None:
     assert read == {topics.desired("%c"), topics.command("%c", "+")}
 
 
-@pytest.mark.tools
-def test_mosquitto_takes_its_configuration(tool: Callable[[str], str], tmp_path: Path) -> None:
+def mosquitto_files(folder: Path, port: int, tls_port: int) -> None:
     """The files as they are, with only the places changed that a container has and this machine has not."""
-    port = free_port()
-    run = tmp_path / "run"
-    run.mkdir()
-    (tmp_path / "data").mkdir()
     places = {
-        "/run/mosquitto": str(run),
-        "/mosquitto/data/": f"{tmp_path}/data/",
-        "/mosquitto/config/": f"{tmp_path}/",
+        "/run/mosquitto": f"{folder}/run",
+        "/mosquitto/data/": f"{folder}/data/",
+        "/mosquitto/config/": f"{folder}/",
+        "/usr/lib/mosquitto_dynamic_security.so": str(guarded_broker.plugin()),
         "listener 1883": f"user root\nlistener {port} 127.0.0.1",
+        "listener 8883": f"listener {tls_port} 127.0.0.1",
     }
-    for name in ("mosquitto.conf", "start.sh", "acl"):
-        text = (ROOT / "deploy/mosquitto" / name).read_text(encoding="utf-8")
+    for name in ("run", "data", "tls"):
+        (folder / name).mkdir()
+    for file in ("mosquitto.conf", "start.sh", "acl", "tls/listener"):
+        text = (ROOT / "deploy/mosquitto" / file).read_text(encoding="utf-8")
         for place, here in places.items():
             text = text.replace(place, here)
-        (tmp_path / name).write_text(text, encoding="utf-8")
-    path = f"{Path(tool('mosquitto')).parent}:{Path(tool('mosquitto_passwd')).parent}:/usr/bin:/bin"
-    env = {"PATH": path, "MQTT_PASSWORD": "one", "MQTT_TABLET_PASSWORD": "two"}
-    with (tmp_path / "log").open("wb") as log:
-        process = subprocess.Popen(["/bin/sh", str(tmp_path / "start.sh")], env=env, stdout=log, stderr=log)
+        (folder / file).write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def started_mosquitto(folder: Path, tool: Callable[[str], str], **passwords: str) -> Iterator[None]:
+    """The broker by its own script; it must have nothing to complain of."""
+    programs = (tool(name) for name in ("mosquitto", "mosquitto_passwd", "mosquitto_ctrl"))
+    path = ":".join([*(str(Path(program).parent) for program in programs), "/usr/bin:/bin"])
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            ["/bin/sh", str(folder / "start.sh")], env={"PATH": path, **passwords}, stdout=log, stderr=log
+        )
         try:
-            assert connack(port, b"K-1", b"fleet", b"one") == 0
-            assert connack(port, b"K-1", b"tablet", b"two") == 0
-            assert connack(port, b"K-1", b"tablet", b"wrong") == 5
+            yield
         finally:
             process.terminate()
             process.wait(10)
-    complaints = [line for line in (tmp_path / "log").read_text().splitlines() if re.search(r"Error|Warning", line)]
+    complaints = [line for line in (folder / "log").read_text().splitlines() if re.search(r"Error|Warning", line)]
     # A container has the broker's own user, a test only the one it is run by.
     assert [line for line in complaints if "should not be run as root" not in line] == []
+
+
+@pytest.mark.tools
+async def test_mosquitto_takes_its_configuration(tool: Callable[[str], str], tmp_path: Path) -> None:
+    port = free_port()
+    mosquitto_files(tmp_path, port, free_port())
+    given = {"MQTT_PASSWORD": "one", "MQTT_ADMIN_PASSWORD": "three"}
+    with started_mosquitto(tmp_path, tool, **given, MQTT_TABLET_PASSWORD="two"):
+        assert connack(port, b"K-1", b"fleet", b"one") == 0
+        assert connack(port, b"K-1", b"tablet", b"two") == 0
+        assert connack(port, b"K-1", b"tablet", b"wrong") == 5
+        assert connack(port, b"K-1", b"K-1", b"two") == 5
+        async with open_control(Endpoint("127.0.0.1", port, username="admin", password="three")) as control:
+            found = await examine(Endpoint.parse(f"mqtt://admin:three@127.0.0.1:{port}"), Topics(), None)
+            assert {each.level for each in found} == {Level.OK}, found
+            acls = role_acls(Topics(), "K-1")
+            who = {"username": "K-1", "password": "four", "clientid": "K-1", "roles": [{"rolename": "kit:K-1"}]}
+            orders = (
+                {"command": "createRole", "rolename": "kit:K-1", "acls": acls},
+                {"command": "createClient", **who},
+            )
+            await control.order(orders)
+    # What the plugin was told outlives the broker; without a password the shared account is no more.
+    with started_mosquitto(tmp_path, tool, **given):
+        assert connack(port, b"K-1", b"K-1", b"four") == 0
+        assert connack(port, b"K-2", b"K-1", b"four") == 5
+        assert connack(port, b"K-1", b"tablet", b"two") == 5
+
+
+@pytest.mark.tools
+def test_mosquitto_listens_over_tls_where_there_is_a_certificate(tool: Callable[[str], str], tmp_path: Path) -> None:
+    port, tls_port = free_port(), free_port()
+    mosquitto_files(tmp_path, port, tls_port)
+    certificate, key = str(tmp_path / "tls/server.crt"), str(tmp_path / "tls/server.key")
+    making = ["openssl", "req", "-x509", "-nodes", "-newkey", "rsa:2048", "-days", "2", "-subj", "/CN=broker.test"]
+    subprocess.run([*making, "-keyout", key, "-out", certificate], check=True, capture_output=True, timeout=30)
+    with started_mosquitto(tmp_path, tool, MQTT_PASSWORD="one", MQTT_ADMIN_PASSWORD="three"):
+        assert connack(port, b"K-1", b"fleet", b"one") == 0
+        context = ssl.create_default_context(cafile=certificate)
+        context.check_hostname = False
+        with socket.create_connection(("127.0.0.1", tls_port), 5) as plain, context.wrap_socket(plain) as secured:
+            assert (secured.version() or "") >= "TLSv1.2"
 
 
 def connack(port: int, client: bytes, user: bytes, password: bytes) -> int:

@@ -27,6 +27,8 @@ from fleet.alerts.actions import (
 )
 from fleet.alerts.applied import Applied
 from fleet.alerts.massevents import store
+from fleet.alerts.quieting.quiet import Quieted, quiet
+from fleet.alerts.quieting.store import tell_flapping
 from fleet.alerts.requests import opening
 from fleet.alerts.rules import Resolution, Rule, RuleName, graded
 from fleet.db.queries import load_queries
@@ -42,9 +44,12 @@ async def apply(
 ) -> Applied:
     """Carry the actions out; their order does not matter.
 
-    Who leaves or clears does so before who joins or opens, since a kit may do both at once.
+    Who leaves or clears does so before who joins or opens, since a kit may do both at once. What is to be kept quiet
+    is found out first: for every rule here, and nowhere else.
     """
     applied = Applied()
+    quieted = await quiet(connection, actions, rules, now)
+    actions = quieted.actions
     await store.leave(connection, _only(LeaveIncident, actions), now, applied)
     await store.open_incidents(connection, _only(OpenIncident, actions), now, applied)
     await _clear_alerts(connection, _only(ClearAlert, actions), now, applied)
@@ -54,7 +59,7 @@ async def apply(
         opening = [a for a in _only(OpenAlert, actions) if a.rule == name]
         for severity in {a.severity: None for a in opening}:
             alike = [a for a in opening if a.severity == severity]
-            await _open_alerts(connection, alike, graded(rule, severity), now, applied)
+            await _open_alerts(connection, alike, graded(rule, severity), now, applied, quieted=quieted)
     await _open_subject_alerts(connection, _only(OpenSubjectAlert, actions), now, applied)
     await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
     await store.settle(connection, _only(SettleIncident, actions))
@@ -67,11 +72,14 @@ def _only(kind: type[Kind], actions: Iterable[Action]) -> list[Kind]:
 
 
 async def _open_alerts(
-    connection: Connection, actions: list[OpenAlert], rule: Rule, now: datetime, applied: Applied
+    connection: Connection, actions: list[OpenAlert], rule: Rule, now: datetime, applied: Applied, *, quieted: Quieted
 ) -> None:
     if not actions:
         return
+    causes = [(a.kit_id, rule.rule.value) for a in actions]
     values = {
+        "suppressed_by": [quieted.reasons.get(cause) for cause in causes],
+        "flapping": [cause in quieted.flapping for cause in causes],
         "kit_ids": [a.kit_id for a in actions],
         "evidence": [Jsonb(a.evidence) for a in actions],
         "versions": [a.version for a in actions],
@@ -83,6 +91,8 @@ async def _open_alerts(
     applied.opened += Counter({rule.rule: len(alert_ids)})
     applied.requests_opened += await opening.open_for_alerts(connection, alert_ids, now)
     await connection.execute(QUERIES["tell_opened"], {"alert_ids": alert_ids, "now": now})
+    if not quieted.flapping.isdisjoint(causes):
+        await tell_flapping(connection, alert_ids, now)
 
 
 async def _open_subject_alerts(

@@ -1,12 +1,13 @@
 -- name: open_alerts
 WITH given AS (
-    SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[], %(versions)s::integer[])
-        AS g(kit_id, evidence, rule_version)
+    SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[], %(versions)s::integer[],
+                         %(suppressed_by)s::text[], %(flapping)s::boolean[])
+        AS g(kit_id, evidence, rule_version, suppressed_by, flapping)
 ), dropped AS (
     DELETE FROM pending_alerts p USING given g WHERE p.kit_id = g.kit_id AND p.rule = %(rule)s
 ), opened AS (
-    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, rule_version)
-    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence, rule_version FROM given
+    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, rule_version, suppressed_by, flapping)
+    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence, rule_version, suppressed_by, flapping FROM given
     ON CONFLICT (kit_id, rule) WHERE state = 'active' DO NOTHING
     RETURNING alert_id
 )
@@ -24,7 +25,8 @@ RETURNING alert_id, rule
 -- name: tell_opened
 INSERT INTO events (at, type, kit, organisation_id, body)
 SELECT %(now)s, 'alert.opened', k.kit, a.organisation_id, jsonb_build_object(
-    'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'evidence', a.evidence, 'request', (
+    'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'evidence', a.evidence, 'suppressed_by', a.suppressed_by,
+    'request', (
         SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1))
     || CASE WHEN a.subject IS NULL THEN '{}' ELSE jsonb_build_object('subject', a.subject) END
@@ -38,7 +40,8 @@ WITH given AS (
 ), cleared AS (
     UPDATE alerts a
     SET state = 'cleared', cleared_at = %(now)s, resolution = g.resolution,
-        suppressed_by = CASE WHEN g.resolution = 'merged' THEN 'incident:' || %(incident_id)s::bigint END
+        suppressed_by = CASE WHEN g.resolution = 'merged' THEN 'incident:' || %(incident_id)s::bigint
+                             ELSE a.suppressed_by END
     FROM given g
     WHERE a.alert_id = g.alert_id AND a.state = 'active'
     RETURNING a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.resolution, a.suppressed_by

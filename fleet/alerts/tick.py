@@ -21,6 +21,7 @@ from fleet.alerts.judging import scan
 from fleet.alerts.judging.facts import Clock
 from fleet.alerts.judging.settings import Settings
 from fleet.alerts.massevents import silent
+from fleet.alerts.quieting import review
 from fleet.alerts.result import TickResult
 from fleet.alerts.rules import RuleName
 
@@ -45,6 +46,8 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
     """Evaluate what changed since the last tick and what time has brought; `now` is the database's time."""
     began_s = time.perf_counter()
     result = TickResult()
+    async with connection.transaction():
+        await review.turn_windows(connection, now)
     at = _Moment(await read.settings(connection), await read.clock(connection, now), now)
     changed = await _batches(connection, read.take_from_queue, at, result)
     await _due(connection, at, result)
@@ -54,6 +57,8 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
     if RuleName.SILENT in at.settings.base:
         async with connection.transaction():
             await silent.look(connection, at.settings.base, now, result)
+    async with connection.transaction():
+        result.applied.requests_opened += await review.lift(connection, now)
     result.duration_s = time.perf_counter() - began_s
     return result
 

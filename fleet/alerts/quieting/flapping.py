@@ -46,7 +46,9 @@ def since(now: datetime, flap: Flap) -> datetime:
 
 def must_wait(clearing: Clearing, flap: Flap, now: datetime) -> bool:
     """Whether a flapping alert has to stay, since it was quiet for too short a time."""
-    if not clearing.flapping or clearing.resolution not in BY_ITSELF:
-        return False
-    gone_since = clearing.gone_since or now
-    return (now - gone_since).total_seconds() < flap.quiet_s
+    return clearing.flapping and clearing.resolution in BY_ITSELF and now < quiet_at(clearing, flap, now)
+
+
+def quiet_at(clearing: Clearing, flap: Flap, now: datetime) -> datetime:
+    """When it will have been quiet for long enough, if it stays so."""
+    return (clearing.gone_since or now) + timedelta(seconds=flap.quiet_s)

@@ -42,18 +42,18 @@ async def quiet(
     withheld = {cause for cause, suppression in found.items() if not suppression.opens}
     if withheld:
         await store.defer(connection, [kit_id for kit_id, _ in withheld])
-    kept = [each for action in actions for each in _kept(action, withheld, clearing, now)]
+    kept = [each for action in actions for each in _kept(action, withheld, clearing)]
     opened = [(action.kit_id, action.rule.value) for action in kept if isinstance(action, OpenAlert)]
     reasons = {cause: suppression.by for cause, suppression in found.items() if suppression.opens}
     return Quieted(kept, reasons, await _flapping(connection, opened, now))
 
 
-def _kept(action: Action, withheld: set[Cause], clearing: Mapping[int, bool], now: datetime) -> list[Action]:
-    """What becomes of one action; `clearing` tells of alerts that may not clear yet whether they recover already."""
+def _kept(action: Action, withheld: set[Cause], clearing: Mapping[int, list[Action]]) -> list[Action]:
+    """What becomes of one action; `clearing` tells what happens to alerts that may not clear yet."""
     if isinstance(action, OpenAlert | HoldPending) and (action.kit_id, action.rule.value) in withheld:
         return []
     if isinstance(action, ClearAlert) and action.alert_id in clearing:
-        return [] if clearing[action.alert_id] else [SetRecovering(action.alert_id, now)]
+        return clearing[action.alert_id]
     return [action]
 
 
@@ -94,21 +94,22 @@ async def _flapping(connection: Connection, opened: Sequence[Cause], now: dateti
     return frozenset(cause for cause in opened if flapping.flaps(before.get(cause, 0), settings[cause[1]]))
 
 
-async def _too_soon(connection: Connection, actions: Sequence[Action], now: datetime) -> dict[int, bool]:
-    """Flapping alerts that would clear too soon; whether they are noted as recovering."""
+async def _too_soon(connection: Connection, actions: Sequence[Action], now: datetime) -> dict[int, list[Action]]:
+    """Flapping alerts that would clear too soon, and what happens instead: when they are looked at again is noted."""
     clearing = {
         action.alert_id: action.resolution
         for action in actions
         if isinstance(action, ClearAlert) and action.resolution in flapping.BY_ITSELF
     }
-    if not clearing:
-        return {}
-    marked = await store.flapping_among(connection, list(clearing))
-    if not marked:
-        return {}
-    settings = await store.flaps(connection)
-    return {
-        alert_id: since is not None
-        for alert_id, (rule, since) in marked.items()
-        if flapping.must_wait(Clearing(alert_id, True, since, clearing[alert_id]), settings[rule], now)
-    }
+    marked = await store.flapping_among(connection, list(clearing)) if clearing else []
+    settings = await store.flaps(connection) if marked else {}
+    waiting: dict[int, list[Action]] = {}
+    for each in marked:
+        asked = Clearing(each.alert_id, True, each.recovering_since, clearing[each.alert_id])
+        if flapping.must_wait(asked, settings[each.rule], now):
+            due_at = flapping.quiet_at(asked, settings[each.rule], now)
+            noted = each.clears_at == due_at
+            waiting[each.alert_id] = (
+                [] if noted else [SetRecovering(each.alert_id, each.recovering_since or now, due_at)]
+            )
+    return waiting

@@ -16,7 +16,8 @@ WHERE a.state = 'cleared' AND a.resolution = ANY (%(by_itself)s)
 GROUP BY g.kit_id, g.rule;
 
 -- name: flapping_among
-SELECT alert_id, rule, recovering_since FROM alerts WHERE alert_id = ANY (%(alert_ids)s) AND flapping AND state = 'active';
+SELECT alert_id, rule, recovering_since, clears_at
+FROM alerts WHERE alert_id = ANY (%(alert_ids)s) AND flapping AND state = 'active';
 
 -- name: defer
 INSERT INTO maintenance_deferred (kit_id) SELECT unnest(%(kit_ids)s::integer[]) ON CONFLICT DO NOTHING;

@@ -38,6 +38,16 @@ class Doubtful:
     suppressed_by: str
 
 
+@dataclass(frozen=True, slots=True)
+class Flapping:
+    """A flapping alert: since when its condition is gone, and when it is looked at again for that."""
+
+    alert_id: int
+    rule: str
+    recovering_since: datetime | None
+    clears_at: datetime | None
+
+
 async def covers(connection: Connection, kit_ids: Iterable[int], now: datetime) -> list[Cover]:
     """The maintenance that kits are in."""
     cursor = await connection.execute(SQL["covers"], {"kit_ids": list(kit_ids), "now": now})
@@ -74,10 +84,11 @@ async def opened_lately(
     return {(kit_id, rule): count for kit_id, rule, count in await cursor.fetchall()}
 
 
-async def flapping_among(connection: Connection, alert_ids: Sequence[int]) -> dict[int, tuple[str, datetime | None]]:
-    """The flapping ones among alerts: their rule, and since when their condition is gone."""
-    cursor = await connection.execute(SQL["flapping_among"], {"alert_ids": list(alert_ids)})
-    return {alert_id: (rule, since) for alert_id, rule, since in await cursor.fetchall()}
+async def flapping_among(connection: Connection, alert_ids: Sequence[int]) -> list[Flapping]:
+    """The flapping ones among alerts."""
+    async with connection.cursor(row_factory=class_row(Flapping)) as cursor:
+        await cursor.execute(SQL["flapping_among"], {"alert_ids": list(alert_ids)})
+        return await cursor.fetchall()
 
 
 async def defer(connection: Connection, kit_ids: Iterable[int]) -> None:

@@ -34,6 +34,7 @@ BATCHES = {
     "quarantine_payloads": 5_000,
     "quarantine": 5_000,
     "events": 5_000,
+    "deliveries": 5_000,
     "idempotency_keys": 5_000,
     "placement_references": 500,
     "request_texts": 200,

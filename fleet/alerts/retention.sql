@@ -73,6 +73,13 @@ DELETE FROM events WHERE (tx, event_id) IN (
 -- name: count_events
 SELECT count(*) FROM events WHERE at < %(cutoff)s
 
+-- name: remove_deliveries
+DELETE FROM deliveries WHERE delivery_id IN (
+    SELECT delivery_id FROM deliveries WHERE state <> 'pending' AND ended_at < %(cutoff)s ORDER BY ended_at LIMIT %(limit)s)
+
+-- name: count_deliveries
+SELECT count(*) FROM deliveries WHERE state <> 'pending' AND ended_at < %(cutoff)s
+
 -- name: remove_idempotency_keys
 DELETE FROM idempotency_keys WHERE (principal, key) IN (
     SELECT principal, key FROM idempotency_keys WHERE created_at < %(cutoff)s LIMIT %(limit)s)

@@ -22,6 +22,7 @@ COLLECTIONS = {
     "recalls", "orders", "stock", "stocktakes", "reservations", "repairs", "queues", "findings", "billable-events",
     "alerts", "service-requests", "incidents", "rules", "quarantine", "commands", "book-events", "bulk-transitions",
     "search", "imports", "exports", "labels", "audit", "retention", "users", "tokens", "me", "statistics", "events",
+    "webhooks", "mail-subscriptions", "deliveries",
 }  # fmt: skip
 """What there is under `/api/v1`; a resource with another name is added here and to the docs."""
 

@@ -75,7 +75,7 @@ SELECT t.relname::text, a.attname::text, f.relname::text, b.attname::text
 FROM pg_constraint n JOIN pg_class t ON t.oid = n.conrelid JOIN pg_class f ON f.oid = n.confrelid
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = n.conkey[1]
 JOIN pg_attribute b ON b.attrelid = f.oid AND b.attnum = n.confkey[1]
-WHERE n.contype = 'f' AND cardinality(n.conkey) = 1
+WHERE n.contype = 'f' AND cardinality(n.conkey) = 1 AND t.relnamespace = 'public'::regnamespace
 """
 _BY_NAME = {
     "kit_id": ("kits", "kit_id"),

@@ -113,6 +113,7 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     more = [await make("/components", _piece(side, number, at + 20, "scale")) for at in range(3)]
     await _calibrate(make, side, spares[2])
     await _add_contract(make, side)
+    await _add_outlets(make, side)
     await _add_kits(make, side, pieces)
     used = f"{side}-installed"
     await make(f"/kits/{used}/swaps", _swap(side, pieces["scale"], spares[2]))
@@ -143,6 +144,13 @@ async def _add_contract(make: Maker, side: str) -> None:
     step = {"target": "solution", "percent": 50}
     body = {"calendar": f"{side}-hours", "valid_from": "2020-01-01T00:00:00Z", "targets": targets, **of}
     await make("/contracts", {"slug": f"{side}-contract", "name": f"Contract of {side}", "escalations": [step], **body})
+
+
+async def _add_outlets(make: Maker, side: str) -> None:
+    """Where facts are sent to, and who is written to."""
+    of = {"organisation": side, "description": side, "events": ["request.*"]}
+    await make("/webhooks", {"url": f"https://{side}.example/hook", **of})
+    await make("/mail-subscriptions", {"address": f"{side}@example.dk", "username": f"{side}-user", **of})
 
 
 async def _add_kits(make: Maker, side: str, pieces: Mapping[str, Any]) -> None:

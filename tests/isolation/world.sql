@@ -112,3 +112,18 @@ SELECT stocktake_id, %(side)s || '-item', organisation_id, 'present', %(componen
 INSERT INTO repairs (component_id, model_id, serial, organisation_id, owner_id, kind, fault, workshop_reference, note, opened_by)
 SELECT component_id, model_id, serial, organisation_id, owner_id, 'repair', %(side)s, %(side)s, %(side)s, 'world'
 FROM components WHERE component_id = %(faulty_id)s;
+
+-- name: connector
+INSERT INTO outlets (kind, organisation_id, description, events, url, secret, created_by)
+SELECT 'connector', organisation_id, %(side)s, '{request.*}', 'https://tickets.' || %(side)s || '.example', 'sealed', %(side)s
+FROM organisations WHERE slug = %(side)s;
+
+-- name: ticket
+INSERT INTO connector_tickets (outlet_id, request_id, ticket, number, remote_state)
+SELECT o.outlet_id, r.request_id, '7', %(side)s || '-7', 'open'
+FROM outlets o, service_requests r WHERE o.kind = 'connector' AND o.description = %(side)s AND r.number = 'SR-' || %(side)s || '-2';
+
+-- name: deliveries
+INSERT INTO deliveries (outlet_id, message_id, type, kit, payload, state, ended_at, error)
+SELECT outlet_id, %(side)s || '-' || outlet_id, 'alert.opened', %(kit)s, jsonb_build_object('id', %(side)s), 'dead', now(), %(side)s
+FROM outlets WHERE description = %(side)s;

@@ -38,7 +38,7 @@ WITH edge AS MATERIALIZED (
     FROM passed e JOIN behind b USING (outlet_id)
     WHERE matches_event(e.type, b.events)
       AND (b.organisation_id IS NULL OR e.organisation_id = ANY (b.scope) OR e.owner_id = ANY (b.scope))
-      AND (NOT b.options ? 'severities' OR NOT e.body ? 'severity' OR b.options -> 'severities' ? (e.body ->> 'severity'))
+      AND (jsonb_typeof(coalesce(b.options -> 'severities', 'null')) = 'null' OR NOT e.body ? 'severity' OR b.options -> 'severities' ? (e.body ->> 'severity'))
     ORDER BY e.tx, e.event_id
     ON CONFLICT (outlet_id, message_id) DO NOTHING
     RETURNING outlet_id

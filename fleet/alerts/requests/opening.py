@@ -116,8 +116,9 @@ async def _open(connection: Connection, faults: Sequence[Fault], now: datetime) 
 def _new(fault: Fault) -> New:
     """A request of an organisation where it is about no kit; a kit's own is that of the kit."""
     whose = None if fault.subject is None else fault.organisation_id
-    about = {"kit_id": fault.kit_id, "subject": fault.subject, "organisation_id": whose}
-    return New(fault.rule, fault.line, fault.priority, **about)
+    return New(
+        fault.rule, fault.line, fault.priority, kit_id=fault.kit_id, subject=fault.subject, organisation_id=whose
+    )
 
 
 async def _rows(connection: Connection, kind: type[Row], query: str, values: Mapping[str, Any]) -> list[Row]:

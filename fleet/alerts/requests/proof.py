@@ -44,9 +44,9 @@ class Facts:
     """A resolved request and its kit; of an incident only whether it is on again (`failing`).
 
     `wants_proof` is False where the kit need not show anything: its cause is not that it does not work, or another
-    request has taken its place. `watched` is whether the kit is installed, `failing` whether an alert that it stands
-    on is active, `cleared_at` when the last of those cleared. `peripherals` are those the tablet reported last, None
-    when it never did.
+    request has taken its place. `watched` is whether it is about a kit that is installed, `failing` whether an alert
+    that it stands on is active, `cleared_at` when the last of those cleared. `peripherals` are those the tablet
+    reported last, None when it never did.
     """
 
     request_id: int
@@ -73,20 +73,22 @@ def judge(facts: Facts, rules: Rules, now: datetime) -> Verdict:
     age = now - facts.resolved_at
     if age < rules.proof_for:
         return Verdict.WAIT
-    if not facts.wants_proof or not (facts.incident or facts.watched):
+    if not facts.wants_proof:
         return Verdict.LAPSED
+    if facts.failing:
+        return Verdict.FAILED if facts.by_hand else Verdict.WAIT
     if is_well(facts, rules, now):
         return Verdict.PROVEN
     late = age >= max(rules.within, timedelta(seconds=INTERVALS * facts.interval_s))
-    if facts.by_hand:
-        return Verdict.FAILED if late or facts.failing else Verdict.WAIT
-    return Verdict.LAPSED if late and not facts.failing else Verdict.WAIT
+    if not facts.watched or (late and not facts.by_hand):
+        return Verdict.LAPSED
+    return Verdict.FAILED if late else Verdict.WAIT
 
 
 def is_well(facts: Facts, rules: Rules, now: datetime) -> bool:
     """Whether the kit has shown for long enough that it is well."""
     if facts.incident and not facts.failing:
-        return True
+        return now - facts.resolved_at >= rules.proof_for
     if facts.failing or not facts.watched or facts.silent:
         return False
     begins = max(facts.resolved_at, facts.cleared_at or facts.resolved_at)

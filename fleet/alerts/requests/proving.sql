@@ -4,7 +4,7 @@ SELECT r.request_id, r.resolved_at, coalesce(r.resolved_by, 'system') AS resolve
        r.incident_id IS NOT NULL AS incident, coalesce(k.state = 'installed', false) AS watched,
        CASE WHEN r.incident_id IS NOT NULL
             THEN EXISTS (SELECT FROM incidents i WHERE i.incident_id = r.incident_id AND i.state = 'open')
-            ELSE EXISTS (SELECT FROM alerts a WHERE a.kit_id = r.kit_id AND a.state = 'active'
+            ELSE EXISTS (SELECT FROM alerts a WHERE (a.kit_id = r.kit_id OR a.subject = r.subject) AND a.state = 'active'
                          AND a.rule = ANY (c.rules)) END AS failing,
        (SELECT max(a.cleared_at) FROM alerts a
         WHERE a.kit_id = r.kit_id AND a.state = 'cleared' AND a.rule = ANY (c.rules)) AS cleared_at,

@@ -253,7 +253,7 @@ def _type(before: Standing | None, after: Standing, entries: Sequence[Entry]) ->
     if before is None:
         return "request.opened"
     whats = {entry.what for entry in entries}
-    if What.MERGED in whats:
+    if before.merged_into != after.merged_into:
         return "request.merged"
     if before.state != after.state:
         if after.reopened > before.reopened:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fleet.alerts.cohorts import Cohort
 from fleet.alerts.rules import Outcome, Resolution, RuleName
 
 Evidence = Mapping[str, Any]
@@ -17,7 +18,8 @@ Evidence = Mapping[str, Any]
 class OpenAlert:
     """Open an alert and its service request, or join the open request of the same cause.
 
-    `severity` is the alert's own, where it is not its rule's; `version` that of the settings it was judged by.
+    `severity` is the alert's own, where it is not its rule's; `version` that of the settings it was judged by. With a
+    `cohort` it is a member's of the open incident of that cohort: suppressed by it, without a request.
     """
 
     kit_id: int
@@ -25,6 +27,7 @@ class OpenAlert:
     evidence: Evidence
     severity: str | None = None
     version: int | None = None
+    cohort: Cohort | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,28 +85,38 @@ class RefreshEvidence:
 
 @dataclass(frozen=True, slots=True)
 class ClearAlert:
-    """End an alert, and its request when no other alert of it is active."""
+    """End an alert, and its request when no other alert of it is active; `merged` is the incident that takes it over,
+    by rule and cohort."""
 
     alert_id: int
     resolution: Resolution
+    merged: tuple[RuleName, Cohort] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
-    """Open a mass event with one request. `installed` is the fleet's size."""
+    """Open the mass event of a cohort with one request.
+
+    `size` is the cohort's. `clock_s` is the listening clock's value; who of the cohort fell out at `from_clock_s` (the
+    rule's own clock) or later belongs to it.
+    """
 
     rule: RuleName
-    installed: int
+    cohort: Cohort
+    size: int
     clock_s: float
+    from_clock_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class JoinIncident:
-    """Make a kit a member of the open incident; it gets no alert of its own."""
+    """Make a kit a member of the open incident of a rule and cohort; clock and allowance are of a silent kit."""
 
     kit_id: int
-    heard_clock_s: float
-    allowance_s: float
+    rule: RuleName
+    cohort: Cohort
+    heard_clock_s: float | None = None
+    allowance_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +130,7 @@ class LeaveIncident:
 
 @dataclass(frozen=True, slots=True)
 class SettleIncident:
-    """Few enough members are silent since `since`, or too many again (None)."""
+    """Few enough members are out since `since`, or too many again (None)."""
 
     incident_id: int
     since: datetime | None

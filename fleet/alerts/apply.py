@@ -51,9 +51,12 @@ async def apply(
     quieted = await quiet(connection, actions, rules, now)
     actions = quieted.actions
     await store.leave(connection, _only(LeaveIncident, actions), now, applied)
-    await store.open_incidents(connection, _only(OpenIncident, actions), now, applied)
-    await _clear_alerts(connection, _only(ClearAlert, actions), now, applied)
-    await store.join(connection, _only(JoinIncident, actions), now, applied)
+    begun = await store.open_incidents(connection, _only(OpenIncident, actions), now)
+    joining = _only(JoinIncident, actions)
+    incidents = await store.open_ids(connection) if joining else {}
+    await _clear_alerts(connection, _only(ClearAlert, actions), incidents, now, applied)
+    await store.join(connection, joining, incidents, now, applied)
+    await store.tell_opened(connection, begun, now, applied)
     await _pend(connection, _only(HoldPending, actions), _only(DropPending, actions))
     for name, rule in rules.items():
         opening = [a for a in _only(OpenAlert, actions) if a.rule == name]
@@ -117,21 +120,24 @@ async def _open_subject_alerts(
     await connection.execute(QUERIES["tell_opened"], {"alert_ids": alert_ids, "now": now})
 
 
-async def _clear_alerts(connection: Connection, actions: list[ClearAlert], now: datetime, applied: Applied) -> None:
+async def _clear_alerts(
+    connection: Connection, actions: list[ClearAlert], incidents: store.OpenIds, now: datetime, applied: Applied
+) -> None:
     if not actions:
         return
-    merged = any(a.resolution is Resolution.MERGED for a in actions)
     values = {
         "alert_ids": [a.alert_id for a in actions],
         "resolutions": [a.resolution for a in actions],
-        "incident_id": await store.current_incident(connection) if merged else None,
+        "incident_ids": [None if a.merged is None else incidents[a.merged] for a in actions],
         "now": now,
     }
     cursor = await connection.execute(QUERIES["clear_alerts"], values)
     cleared = await cursor.fetchall()
     for _, rule, resolution in cleared:
         applied.cleared[RuleName(rule), Resolution(resolution)] += 1
-    applied.requests_resolved += await opening.resolve_for_alerts(connection, [row[0] for row in cleared], now)
+    alert_ids = [row[0] for row in cleared]
+    await store.leave_with_alerts(connection, alert_ids, now)
+    applied.requests_resolved += await opening.resolve_for_alerts(connection, alert_ids, now)
 
 
 async def _pend(connection: Connection, held: list[HoldPending], dropped: list[DropPending]) -> None:

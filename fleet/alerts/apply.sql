@@ -36,12 +36,12 @@ ORDER BY a.alert_id
 
 -- name: clear_alerts
 WITH given AS (
-    SELECT * FROM unnest(%(alert_ids)s::bigint[], %(resolutions)s::text[]) AS g(alert_id, resolution)
+    SELECT * FROM unnest(%(alert_ids)s::bigint[], %(resolutions)s::text[], %(incident_ids)s::bigint[])
+        AS g(alert_id, resolution, incident_id)
 ), cleared AS (
     UPDATE alerts a
     SET state = 'cleared', cleared_at = %(now)s, resolution = g.resolution,
-        suppressed_by = CASE WHEN g.resolution = 'merged' THEN 'incident:' || %(incident_id)s::bigint
-                             ELSE a.suppressed_by END
+        suppressed_by = coalesce('incident:' || g.incident_id, a.suppressed_by)
     FROM given g
     WHERE a.alert_id = g.alert_id AND a.state = 'active'
     RETURNING a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.resolution, a.suppressed_by

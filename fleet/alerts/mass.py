@@ -1,87 +1,219 @@
-"""Mass events: when many kits turn silent together it is one fault, not many. Pure functions.
+"""Mass events: when many kits of a cohort fall out together it is one fault, not many. Pure functions.
 
-More than `threshold` kits turning silent within the window open one incident; while a wave builds, the first ones are
-held back, because a kit's own request is wrong as soon as the wave stands. All times are the listening clock's, so
-our own outage neither makes nor ends a wave.
+More than `least` kits and more than `share` of a cohort within the window are a mass event of that cohort. What
+explains it best is the cohort that agrees most with those that fell out (F1: the harmonic mean of how much of the
+cohort is out and how many of those out are in it); what it explains is set aside, and the rest may be a second event.
+While a wave builds, its first kits are held back, because a kit's own request is wrong as soon as the wave stands.
+
+Times are those of the rule's own clock: the listening clock for silence, so that our own outage neither makes nor ends
+a wave, and seconds of the wall clock for every other rule.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from fleet.alerts.actions import Action, ClearIncident, SettleIncident
-from fleet.alerts.rules import Rule, has_held
+from fleet.alerts.cohorts import FLEET, RANK, Cohort, Traits
+from fleet.alerts.rules import Rule, RuleName, has_held
 
-WINDOW_S = 300.0
-"""Kits whose deadlines passed within this time turned silent together; no kit is held back longer."""
-LEAST = 20
-SHARE = 20
-"""One kit in this many: five per cent."""
 OVERDUE_INTERVALS = 1.25
 OVERDUE_SLACK_S = 5.0
 """A kit is overdue, and may be part of a wave, this many of its intervals and this long after it was heard."""
 LONGEST_GRACE_S = 900.0
-RELEASED_PER_MINUTE = 20
+NEARLY = 0.98
+"""Of cohorts that explain nearly as well as the best one, the larger is named."""
+MOST_WAVES = 8
+"""Mass events that may begin in one look; more wait for the next."""
+LEAST_RELEASED_PER_MINUTE = 20
+MOST_RELEASED_PER_MINUTE = 600
+RELEASED_WITHIN_MINUTES = 60
+"""Who stayed out when an incident cleared is released within about this time, between the two rates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """When many are a mass event: more than `least` kits and more than `share` of a cohort within `window_s`."""
+
+    enabled: bool = True
+    least: int = 20
+    share: float = 0.05
+    window_s: float = 300.0
+
+
+DEFAULT = Settings()
+LEAST = DEFAULT.least
 
 
 class Mode(StrEnum):
-    """What happens to a kit that turned silent."""
+    """What a moment is."""
 
     CALM = "calm"
-    """It opens its own alert."""
+    """Every kit speaks for itself."""
     BUILDING = "building"
-    """It waits, for the window at most: it may be the first of many."""
+    """Some wait, for the window at most: they may be the first of many."""
     MASS = "mass"
-    """An incident opens now, and it joins."""
+    """An incident opens now."""
     ONGOING = "ongoing"
-    """It joins the open incident."""
+    """An incident is open, and kits of its cohort join it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Kits alike in everything: `begun` of them fell out `half` half windows ago, `coming` are about to.
+
+    Numbers are estimates where only a sample was looked at.
+    """
+
+    traits: Traits
+    half: int
+    begun: float
+    coming: float
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """Counts of one moment: `recent` turned silent within the window (or within any window that nobody looked at),
-    `due` are overdue and turn silent within the next one, `installed` is the fleet."""
+    """Kits of a cohort falling out together since `from_clock_s`; it `stands` when they are a mass event by now."""
 
-    installed: int
-    recent: int
-    due: int
+    cohort: Cohort
+    size: int
+    from_clock_s: float
+    stands: bool
 
 
 @dataclass(frozen=True, slots=True)
 class OpenIncidentRow:
-    """The open incident of a rule."""
+    """An open incident; who of its cohort fell out at `from_clock_s` or later belongs to it. `size` is the cohort's."""
 
     incident_id: int
+    rule: RuleName
+    cohort: Cohort
+    size: int
+    from_clock_s: float
+    opened_at: datetime
     recovering_since: datetime | None
 
 
-def threshold(installed: int) -> float:
-    """More kits than this are a mass event: 20, or 5 % of the installed ones where that is more."""
-    return max(LEAST, installed / SHARE)
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A kit for which a rule would open an alert now; `began_s` is when it came to that."""
+
+    kit_id: int
+    began_s: float
+    traits: Traits
 
 
-def mode(wave: Wave, incident: OpenIncidentRow | None) -> Mode:
+@dataclass(slots=True)
+class Placement:
+    """Where openings belong: in an incident of a cohort, nowhere yet, or on their own; `joins` is by kit."""
+
+    joins: dict[int, Cohort] = field(default_factory=dict)
+    waits: set[int] = field(default_factory=set)
+    alone: list[int] = field(default_factory=list)
+
+
+def threshold(size: int, settings: Settings = DEFAULT) -> float:
+    """More kits than this of a cohort of `size` are a mass event."""
+    return max(settings.least, size * settings.share)
+
+
+def find_waves(
+    groups: Sequence[Group],
+    sizes: Mapping[Cohort, int],
+    settings: Settings,
+    *,
+    clock_s: float,
+    incidents: Sequence[OpenIncidentRow] = (),
+) -> list[Wave]:
+    """The mass events of these groups that no open incident explains, and those that may become one.
+
+    First what fell out within the window and is about to, then every earlier window, the oldest first, in case nobody
+    looked at the time. Groups of a cohort that is not among `sizes` are explained by their other cohorts only.
+    """
+    if not settings.enabled:
+        return []
+    half_s = settings.window_s / 2
+    found: dict[Cohort, Wave] = {}
+    windows = [0, *sorted({g.half - 1 for g in groups if g.half > 1}, reverse=True)]
+    for window in windows:
+        from_s = clock_s - (window + 2) * half_s
+        known = [(i.cohort, i.from_clock_s) for i in incidents] + [(w.cohort, w.from_clock_s) for w in found.values()]
+        left = [
+            g
+            for g in groups
+            if window <= g.half <= window + 1
+            and not any(c in g.traits and clock_s - g.half * half_s >= since for c, since in known)
+        ]
+        for wave in _waves_of(left, sizes, settings, from_s):
+            found[wave.cohort] = wave
+        if len(found) >= MOST_WAVES:
+            break
+    return list(found.values())
+
+
+def unknown(groups: Iterable[Group], sizes: Mapping[Cohort, int], settings: Settings) -> bool:
+    """Whether a cohort could matter whose size nobody has counted yet."""
+    return any(n[0] + n[1] > settings.least and cohort not in sizes for cohort, n in _count(groups).items())
+
+
+def uncounted(
+    groups: Iterable[Group], sizes: Mapping[Cohort, int], settings: Settings, *, clock_s: float
+) -> list[Wave]:
+    """Waves that may build in cohorts whose size is being counted: their kits wait for the answer."""
+    from_s = clock_s - settings.window_s
+    recent = [g for g in groups if g.half <= 1]
+    return [
+        Wave(cohort, 0, from_s, stands=False)
+        for cohort, (begun, coming) in _count(recent).items()
+        if begun + coming > settings.least and cohort not in sizes
+    ]
+
+
+def place(
+    openings: Iterable[Opening],
+    waves: Sequence[Wave],
+    incidents: Sequence[OpenIncidentRow],
+    settings: Settings,
+    *,
+    clock_s: float,
+) -> Placement:
+    """Where each opening of one rule belongs. This only ever narrows: who opens alone would have opened anyway.
+
+    A kit joins the open incident of its narrowest cohort, or the wave that stands; one of a wave that builds waits,
+    but no longer than the window. Who fell out before the event is none of its: it opens alone.
+    """
+    known = sorted(((i.size, i.cohort, i.from_clock_s) for i in incidents), key=lambda each: each[0])
+    known += [(w.size, w.cohort, w.from_clock_s) for w in waves if w.stands]
+    building = [w.cohort for w in waves if not w.stands]
+    placed = Placement()
+    for each in openings:
+        cohort = next((c for _, c, since in known if c in each.traits and each.began_s >= since), None)
+        if cohort is not None:
+            placed.joins[each.kit_id] = cohort
+        elif clock_s - each.began_s <= settings.window_s and any(c in each.traits for c in building):
+            placed.waits.add(each.kit_id)
+        else:
+            placed.alone.append(each.kit_id)
+    return placed
+
+
+def mode(waves: Collection[Wave], incidents: Collection[OpenIncidentRow]) -> Mode:
     """What this moment is."""
-    if incident is not None:
-        return Mode.ONGOING
-    limit = threshold(wave.installed)
-    if wave.recent > limit:
+    if any(wave.stands for wave in waves):
         return Mode.MASS
-    return Mode.BUILDING if wave.recent + wave.due > limit else Mode.CALM
-
-
-def is_held(deadline_clock_s: float, clock_s: float) -> bool:
-    """Whether a kit silent since its deadline may still wait for a wave."""
-    return clock_s - deadline_clock_s <= WINDOW_S
+    if incidents:
+        return Mode.ONGOING
+    return Mode.BUILDING if waves else Mode.CALM
 
 
 def settle(
-    incident: OpenIncidentRow, *, still_silent: int, installed: int, rule: Rule, clock_s: float, now: datetime
+    incident: OpenIncidentRow, *, still: int, settings: Settings, rule: Rule, clock_s: float, now: datetime
 ) -> list[Action]:
-    """Whether the incident ends: when few enough of its kits have been silent for `keep_firing_for_s`."""
-    if still_silent > threshold(installed):
+    """Whether the incident ends: when few enough of its kits have been out for `keep_firing_for_s`."""
+    if still > threshold(incident.size, settings):
         return [] if incident.recovering_since is None else [SettleIncident(incident.incident_id, None)]
     since = incident.recovering_since or now
     if has_held(since, now, rule.keep_firing_for_s):
@@ -94,6 +226,49 @@ def is_releasable(clock_s: float, cleared_clock_s: float, interval_s: float) -> 
     return clock_s > cleared_clock_s + min(interval_s, LONGEST_GRACE_S)
 
 
-def release_budget(released_last_minute: int) -> int:
-    """How many members may be released now."""
-    return max(0, RELEASED_PER_MINUTE - released_last_minute)
+def release_budget(left: int, released_last_minute: int) -> int:
+    """How many members may be released now, of incidents that cleared with `left` members still out."""
+    per_minute = min(MOST_RELEASED_PER_MINUTE, max(LEAST_RELEASED_PER_MINUTE, left // RELEASED_WITHIN_MINUTES))
+    return max(0, per_minute - released_last_minute)
+
+
+def _waves_of(groups: list[Group], sizes: Mapping[Cohort, int], settings: Settings, from_s: float) -> list[Wave]:
+    """The best cohort, then the best of what it does not explain, and so on."""
+    waves: list[Wave] = []
+    while len(waves) < MOST_WAVES and sum(g.begun + g.coming for g in groups) > settings.least:
+        counts = _count(groups)
+        best = _best(groups, counts, sizes, settings)
+        if best is None:
+            break
+        waves.append(Wave(best, sizes[best], from_s, counts[best][0] > threshold(sizes[best], settings)))
+        groups = [g for g in groups if best not in g.traits]
+    return waves
+
+
+def _count(groups: Iterable[Group]) -> dict[Cohort, tuple[float, float]]:
+    """Of each cohort, how many fell out and how many are about to."""
+    counts: dict[Cohort, tuple[float, float]] = {}
+    for group in groups:
+        for cohort in group.traits:
+            begun, coming = counts.get(cohort, (0.0, 0.0))
+            counts[cohort] = begun + group.begun, coming + group.coming
+    return counts
+
+
+def _best(
+    groups: Iterable[Group],
+    counts: Mapping[Cohort, tuple[float, float]],
+    sizes: Mapping[Cohort, int],
+    settings: Settings,
+) -> Cohort | None:
+    """The cohort that agrees most with what fell out, among those of which enough did."""
+    out = sum(group.begun + group.coming for group in groups)
+    scores = {
+        cohort: 2 * hits / (out + sizes[cohort])
+        for cohort, hits in ((cohort, sum(both)) for cohort, both in counts.items() if cohort in sizes)
+        if hits > threshold(sizes[cohort], settings)
+    }
+    if not scores:
+        return None
+    near = [cohort for cohort, score in scores.items() if score >= NEARLY * max(scores.values())]
+    return max(near, key=lambda cohort: (sizes[cohort], cohort == FLEET, -RANK[cohort.kind], cohort.value))

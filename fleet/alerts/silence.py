@@ -6,7 +6,7 @@ Who is silent is a subtraction on the listening clock (`is_silent` in the databa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fleet.alerts import mass
@@ -17,10 +17,10 @@ from fleet.alerts.actions import (
     JoinIncident,
     LeaveIncident,
     OpenAlert,
-    OpenIncident,
     SetRecovering,
 )
-from fleet.alerts.mass import Mode, Wave
+from fleet.alerts.cohorts import Cohort, Traits, cohort_of
+from fleet.alerts.mass import OpenIncidentRow, Opening, Settings, Wave
 from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, has_held
 
 LISTENING_STALE_S = 5.0
@@ -53,6 +53,12 @@ class Candidate:
     allowance_s: float
     deadline_clock_s: float
     last_heard_at: datetime | None
+    cohorts: Sequence[str] = field(default=(), kw_only=True)
+
+    @property
+    def traits(self) -> Traits:
+        """What it has in common with others, where that was asked for."""
+        return frozenset(map(cohort_of, self.cohorts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,32 +108,40 @@ def evidence_of(candidate: Candidate, clock_s: float) -> dict[str, object]:
     }
 
 
-def place(candidates: Sequence[Candidate], mode: Mode, clock_s: float, rule: Rule) -> tuple[list[Action], int]:
-    """Where each newly silent kit belongs: in the incident, in an alert of its own, or nowhere yet.
+def place(
+    candidates: Sequence[Candidate],
+    waves: Sequence[Wave],
+    incidents: Sequence[OpenIncidentRow],
+    settings: Settings,
+    *,
+    clock_s: float,
+    rule: Rule,
+) -> tuple[list[Action], int]:
+    """Where each newly silent kit belongs: in an incident, in an alert of its own, or nowhere yet.
 
     Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well.
     """
-    if mode in (Mode.MASS, Mode.ONGOING):
-        return [JoinIncident(c.kit_id, c.heard_clock_s, c.allowance_s) for c in candidates], 0
-    ready = [c for c in candidates if not _waits(c, mode, clock_s, rule)]
-    opened = ready[:OPENED_PER_TICK]
-    actions: list[Action] = [OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s)) for c in opened]
-    return actions, len(candidates) - len(ready)
+    openings = [Opening(c.kit_id, c.deadline_clock_s, c.traits) for c in candidates]
+    placed = mass.place(openings, waves, incidents, settings, clock_s=clock_s)
+    actions: list[Action] = [
+        JoinIncident(c.kit_id, RuleName.SILENT, placed.joins[c.kit_id], c.heard_clock_s, c.allowance_s)
+        for c in candidates
+        if c.kit_id in placed.joins
+    ]
+    alone = frozenset(placed.alone)
+    ready = [c for c in candidates if c.kit_id in alone and clock_s - c.deadline_clock_s >= rule.for_s]
+    held = len(candidates) - len(actions) - len(ready)
+    actions += [OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s)) for c in ready[:OPENED_PER_TICK]]
+    return actions, held
 
 
-def _waits(candidate: Candidate, mode: Mode, clock_s: float, rule: Rule) -> bool:
-    if mode is Mode.BUILDING and mass.is_held(candidate.deadline_clock_s, clock_s):
-        return True
-    return clock_s - candidate.deadline_clock_s < rule.for_s
-
-
-def begin_incident(wave: Wave, clock_s: float, alerts: Sequence[SilentAlert]) -> list[Action]:
-    """Open the incident and take over the alerts that its kits opened on their own a moment ago."""
-    actions: list[Action] = [OpenIncident(RuleName.SILENT, wave.installed, clock_s)]
+def merge(alerts: Sequence[SilentAlert], cohort: Cohort) -> list[Action]:
+    """Take over what kits of a mass event opened on their own a moment ago, while the wave was still invisible."""
+    actions: list[Action] = []
     for alert in alerts:
         if alert.silent and alert.heard_clock_s is not None and alert.allowance_s is not None:
-            actions.append(ClearAlert(alert.alert_id, Resolution.MERGED))
-            actions.append(JoinIncident(alert.kit_id, alert.heard_clock_s, alert.allowance_s))
+            actions.append(ClearAlert(alert.alert_id, Resolution.MERGED, (RuleName.SILENT, cohort)))
+            actions.append(JoinIncident(alert.kit_id, RuleName.SILENT, cohort, alert.heard_clock_s, alert.allowance_s))
     return actions
 
 
@@ -171,11 +185,11 @@ def judge_member(member: Member, rule: Rule) -> list[Action]:
     return []
 
 
-def release(members: Sequence[Releasable], released_last_minute: int, clock_s: float) -> list[Action]:
-    """Give members that stayed silent alerts of their own, few at a time."""
+def release(members: Sequence[Releasable], budget: int, clock_s: float) -> list[Action]:
+    """Give members that stayed silent alerts of their own, `budget` of them at most."""
     ready = [m for m in members if mass.is_releasable(clock_s, m.cleared_clock_s, m.interval_s)]
     actions: list[Action] = []
-    for member in ready[: mass.release_budget(released_last_minute)]:
+    for member in ready[:budget]:
         evidence = {**evidence_of(member, clock_s), "incident": member.incident_id}
         actions.append(LeaveIncident(member.incident_id, member.kit_id, Outcome.RELEASED))
         actions.append(OpenAlert(member.kit_id, RuleName.SILENT, evidence))

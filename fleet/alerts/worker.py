@@ -21,6 +21,7 @@ from fleet import metrics
 from fleet.alerts import gauges, maintenance, sealer
 from fleet.alerts.charging import charge_while
 from fleet.alerts.comparing import compare_while
+from fleet.alerts.massevents.counting import count_while
 from fleet.alerts.outbound import courier
 from fleet.alerts.outbound.relay import relay_while
 from fleet.alerts.requests.proving import prove_while
@@ -78,6 +79,7 @@ class Worker:
             asyncio.create_task(self._again("seal", self._seal), name="seal"),
             asyncio.create_task(self._again("commands", self._command), name="commands"),
             asyncio.create_task(self._again("compare", partial(self._beside, compare_while)), name="compare"),
+            asyncio.create_task(self._again("count", partial(self._beside, count_while)), name="count"),
             asyncio.create_task(self._again("charge", partial(self._beside, charge_while)), name="charge"),
             asyncio.create_task(self._again("relay", partial(self._beside, relay_while)), name="relay"),
             asyncio.create_task(self._again("deliver", self._deliver), name="deliver"),

@@ -15,6 +15,7 @@ SHARED = {
     "kit_types": "what a kit of a programme contains",
     "kit_type_contents": "as above",
     "rules": "what is alerted, the same for all",
+    "incident_settings": "when many are a mass event, the same for all",
     "listening": "our own clock",
     "billing_start": "a day, the same for all",
     "billing_months": "which months are over",

@@ -21,6 +21,7 @@ SHARED = {
     "kit_types": "what a kit of a programme contains",
     "kit_type_contents": "as above",
     "rules": "what is alerted, the same for all",
+    "incident_settings": "when many are a mass event, the same for all",
     "listening": "our own clock",
     "grafana_listening": "our own clock",
     "retention_policies": "how long things are kept, the same for all",

@@ -9,12 +9,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet.alerts import mass
 from fleet.alerts.actions import (
     ClearAlert,
     DropPending,
     HoldPending,
-    JoinIncident,
     OpenAlert,
     RefreshEvidence,
     SetRecovering,
@@ -22,16 +20,11 @@ from fleet.alerts.actions import (
 from fleet.alerts.evaluate import evaluate
 from fleet.alerts.judging.facts import Clock, KitFacts, Standing
 from fleet.alerts.judging.parameters import NoParameters
-from fleet.alerts.mass import Mode, OpenIncidentRow, Wave
-from fleet.alerts.rules import Line, Outcome, Priority, Resolution, Rule, RuleName
-from fleet.alerts.silence import Candidate, Member, Releasable, SilentAlert, judge_alert, judge_member, place, release
+from fleet.alerts.rules import Line, Priority, Resolution, Rule, RuleName
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 HEARING = Clock(10_000.0, 0.0, 0.0, hears=True)
-SILENT = Rule(RuleName.SILENT, "major", Line.SUPPORT, Priority.HIGH, 0, 15, True)
 
-clocks = st.floats(0, 1e6)
-counts = st.integers(0, 2_000)
 versions = st.dictionaries(st.sampled_from(["os", "app", "mdm"]), st.sampled_from(["1", "2", "3"]))
 drift_rules = st.builds(
     lambda for_s, keep, enabled: Rule(
@@ -145,121 +138,3 @@ def test_drift_opens_only_on_drift_and_clears_by_proof_only_when_right(history: 
             if isinstance(action, ClearAlert) and action.resolution is Resolution.PROOF:
                 assert right_since is not None
                 assert (now - right_since).total_seconds() >= rule.keep_firing_for_s
-
-
-waves = st.builds(Wave, st.integers(0, 1_000_000), counts, counts)
-candidates = st.lists(
-    st.builds(
-        lambda kit, heard, allowance: Candidate(kit, heard, allowance, heard + allowance, None),
-        st.integers(1, 10_000),
-        clocks,
-        st.floats(30, 1e6),
-    ),
-    max_size=60,
-    unique_by=lambda candidate: candidate.kit_id,
-)
-incidents = st.one_of(st.none(), st.builds(OpenIncidentRow, st.integers(1, 9), st.none()))
-
-
-def opened(found: list[Candidate], mode: Mode, clock_s: float) -> set[int]:
-    """Kits that get an alert of their own."""
-    actions, _ = place(found, mode, clock_s, SILENT)
-    return {action.kit_id for action in actions if isinstance(action, OpenAlert)}
-
-
-@given(candidates, clocks)
-def test_suppression_only_narrows(found: list[Candidate], clock_s: float) -> None:
-    calm = opened(found, Mode.CALM, clock_s)
-    assert calm == {c.kit_id for c in found if clock_s - c.deadline_clock_s >= 0}
-    assert opened(found, Mode.BUILDING, clock_s) <= calm
-    assert opened(found, Mode.MASS, clock_s) == opened(found, Mode.ONGOING, clock_s) == set()
-
-
-@given(candidates, clocks, st.sampled_from(Mode))
-def test_every_candidate_is_placed_or_held_and_their_order_does_not_matter(
-    found: list[Candidate], clock_s: float, mode: Mode
-) -> None:
-    actions, held = place(found, mode, clock_s, SILENT)
-    placed = {action.kit_id for action in actions if isinstance(action, OpenAlert | JoinIncident)}
-    assert len(placed) == len(actions)
-    assert len(placed) + held == len(found)
-    backwards, held_backwards = place(found[::-1], mode, clock_s, SILENT)
-    assert set(map(repr, backwards)) == set(map(repr, actions))
-    assert held_backwards == held
-
-
-@given(candidates, clocks)
-def test_nobody_is_held_longer_than_the_window(found: list[Candidate], clock_s: float) -> None:
-    waiting = {c.kit_id for c in found} - opened(found, Mode.BUILDING, clock_s)
-    assert all(clock_s <= c.deadline_clock_s + mass.WINDOW_S for c in found if c.kit_id in waiting)
-
-
-@given(waves, incidents, st.integers(0, 500), st.integers(0, 500))
-def test_more_silent_kits_never_mean_less_suppression(
-    wave: Wave, incident: OpenIncidentRow | None, recent: int, due: int
-) -> None:
-    rank = [Mode.CALM, Mode.BUILDING, Mode.MASS, Mode.ONGOING].index
-    more = Wave(wave.installed, wave.recent + recent, wave.due + due)
-    assert rank(mass.mode(more, incident)) >= rank(mass.mode(wave, incident))
-
-
-@given(waves)
-def test_no_more_than_the_threshold_open_within_a_window(wave: Wave) -> None:
-    """Where kits open alerts of their own, those of the window are no more than the threshold."""
-    mode = mass.mode(wave, None)
-    assert (mode is Mode.MASS) == (wave.recent > mass.threshold(wave.installed))
-    if mode in (Mode.CALM, Mode.BUILDING):
-        assert wave.recent <= max(20, wave.installed * 0.05)
-
-
-maybe_clocks = st.one_of(st.none(), clocks)
-silent_alerts = st.builds(
-    lambda since, heard, heard_now, allowance, allowance_now, silent: SilentAlert(
-        1, 1, since, {"heard_clock_s": heard, "allowance_s": allowance}, heard_now, allowance_now, silent
-    ),
-    st.one_of(st.none(), st.datetimes(datetime(2026, 2, 1), datetime(2026, 3, 1), timezones=st.just(UTC))),  # noqa: DTZ001
-    clocks,
-    maybe_clocks,
-    clocks,
-    maybe_clocks,
-    st.booleans(),
-)
-
-
-@given(silent_alerts, st.booleans())
-def test_silence_clears_by_proof_only_when_heard_again(alert: SilentAlert, enabled: bool) -> None:
-    actions = judge_alert(alert, replace(SILENT, enabled=enabled), BEGIN)
-    assert len(actions) <= 1
-    for action in actions:
-        if isinstance(action, ClearAlert) and action.resolution is Resolution.PROOF:
-            assert alert.heard_clock_s is not None
-            assert alert.heard_clock_s > alert.evidence["heard_clock_s"]
-            assert not alert.silent
-            assert alert.recovering_since is not None
-            assert (BEGIN - alert.recovering_since).total_seconds() >= SILENT.keep_firing_for_s
-
-
-@given(silent_alerts)
-def test_members_return_exactly_when_alerts_would_begin_to_recover(alert: SilentAlert) -> None:
-    evidence = alert.evidence
-    member = Member(
-        1, 1, evidence["heard_clock_s"], evidence["allowance_s"], alert.heard_clock_s, alert.allowance_s, alert.silent
-    )
-    returns = [a.outcome for a in judge_member(member, SILENT)] == [Outcome.RETURNED]
-    recovers = judge_alert(replace(alert, recovering_since=None), SILENT, BEGIN) == [SetRecovering(1, BEGIN)]
-    assert returns == recovers
-
-
-@given(st.integers(0, 200), st.lists(st.integers(1, 30), min_size=1, max_size=40))
-def test_never_more_than_twenty_are_released_within_a_minute(members: int, pauses_s: list[int]) -> None:
-    waiting = [Releasable(kit, 0.0, 30.0, 30.0, None, 1, 0.0, 60.0) for kit in range(members)]
-    released_at: list[float] = []
-    at = 100.0
-    for pause_s in pauses_s:
-        at += pause_s
-        lately = sum(at - moment < 60 for moment in released_at)
-        actions = release(waiting, lately, at)
-        gone = {action.kit_id for action in actions if isinstance(action, OpenAlert)}
-        waiting = [member for member in waiting if member.kit_id not in gone]
-        released_at += [at] * len(gone)
-        assert sum(at - moment < 60 for moment in released_at) <= mass.RELEASED_PER_MINUTE

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row, scalar_row
+from psycopg.rows import class_row, dict_row, scalar_row
 
 from fleet.alerts import mass
-from fleet.alerts.mass import OpenIncidentRow
-from fleet.alerts.rules import Rule
+from fleet.alerts.cohorts import Cohort, cohort_of
+from fleet.alerts.mass import OpenIncidentRow, Settings
+from fleet.alerts.rules import Rule, RuleName
 from fleet.alerts.silence import Candidate, Listening, Member, Releasable, SilentAlert
 from fleet.db.queries import load_queries
 
@@ -20,9 +21,13 @@ Connection = AsyncConnection[Any]
 Row = TypeVar("Row")
 
 QUERIES = load_queries("fleet.alerts.massevents", "reading.sql")
-CANDIDATES_PER_TICK = 10_000
-QUIET_PER_TICK = 10_000
+CANDIDATES_PER_TICK = 2_500
+"""Newly silent kits looked at in one tick: so many of the longest silent and as many of the latest."""
+QUIET_PER_TICK = 5_000
 """Kits whose alert or membership may end, looked at in one tick."""
+MERGED_PER_TICK = 2_000
+SAMPLE = 4_000
+"""Kits from which it is told what a wave has in common; of more a sample of about this size."""
 NEVER_CLOCK_S = float("-inf")
 
 
@@ -30,17 +35,17 @@ NEVER_CLOCK_S = float("-inf")
 class Scan:
     """One look over the fleet.
 
-    `recent` and `due` count kits, and `densest` the most `unplaced` ones that turned silent within any one window; it
-    is 0 unless some did so before the present window, unseen by any worker. `candidates` are unplaced kits, the
-    longest silent first; `quiet` are placed kits that are not silent now; `relapsed` are silent again while their
-    alert recovers; `members` counts those of the open incident.
+    `unplaced` counts silent kits with neither alert nor membership, `candidates` are some of them. The sample tells
+    what may be a wave: kits, how many half windows ago each turned silent, and which are only about to; each stands for
+    `stride` kits. It is empty when there are too few for a mass event. `quiet` are placed kits that are not silent now;
+    `relapsed` are silent again while their alert recovers.
     """
 
-    recent: int
-    due: int
     unplaced: int
-    densest: int
-    members: int
+    stride: int
+    sample_kits: list[int]
+    sample_halves: list[int]
+    sample_coming: list[bool]
     candidates: list[int]
     quiet: list[int]
     relapsed: list[int]
@@ -52,23 +57,41 @@ async def listening(connection: Connection) -> Listening:
     return row
 
 
-async def open_incident(connection: Connection) -> OpenIncidentRow | None:
-    """The mass event that is on."""
-    rows = await _rows(connection, OpenIncidentRow, "open_incident", {})
-    return rows[0] if rows else None
+async def open_incidents(connection: Connection, rules: Sequence[RuleName]) -> list[OpenIncidentRow]:
+    """The mass events of these rules that are on."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute(QUERIES["open_incidents"], {"rules": list(rules)})
+        rows = await cursor.fetchall()
+    return [
+        OpenIncidentRow(**{**row, "rule": RuleName(row["rule"]), "cohort": cohort_of(row["cohort"])}) for row in rows
+    ]
 
 
-async def scan(connection: Connection, clock: Listening, rule: Rule, incident: OpenIncidentRow | None) -> Scan:
+async def present_members(connection: Connection, incidents: Sequence[OpenIncidentRow]) -> dict[int, int]:
+    """How many kits each incident has now."""
+    cursor = await connection.execute(
+        QUERIES["present_members"], {"incident_ids": [each.incident_id for each in incidents]}
+    )
+    return dict(await cursor.fetchall())
+
+
+async def settings(connection: Connection) -> dict[str, Settings]:
+    """When many are a mass event, by rule."""
+    cursor = await connection.execute(QUERIES["settings"])
+    return {row[0]: Settings(*row[1:]) for row in await cursor.fetchall()}
+
+
+async def scan(connection: Connection, clock: Listening, rule: Rule, given: Settings) -> Scan:
     """Look over the whole fleet in one pass; to a disabled rule nobody is silent."""
     values = {
         **_clock(clock),
         "overdue_intervals": mass.OVERDUE_INTERVALS,
         "overdue_slack_s": mass.OVERDUE_SLACK_S,
-        "window_s": mass.WINDOW_S,
-        "least": mass.LEAST,
+        "window_s": given.window_s,
+        "least": given.least,
+        "sample": SAMPLE,
         "limit": CANDIDATES_PER_TICK,
         "quiet_limit": QUIET_PER_TICK,
-        "incident_id": None if incident is None else incident.incident_id,
     }
     if not rule.enabled:
         values["clock_s"] = NEVER_CLOCK_S
@@ -84,9 +107,12 @@ async def installed(connection: Connection) -> int:
     return int(count)
 
 
-async def candidates(connection: Connection, kit_ids: list[int], clock: Listening) -> list[Candidate]:
+async def candidates(
+    connection: Connection, kit_ids: list[int], clock: Listening, *, with_cohorts: bool
+) -> list[Candidate]:
     """Those of the kits that are silent still, the longest silent first."""
-    return await _rows(connection, Candidate, "candidates", {**_clock(clock), "kit_ids": kit_ids})
+    values = {**_clock(clock), "kit_ids": kit_ids, "with_cohorts": with_cohorts}
+    return await _rows(connection, Candidate, "candidates", values)
 
 
 async def alerts_of(connection: Connection, kit_ids: list[int], clock: Listening) -> list[SilentAlert]:
@@ -94,10 +120,17 @@ async def alerts_of(connection: Connection, kit_ids: list[int], clock: Listening
     return await _rows(connection, SilentAlert, "alerts_of_kits", {**_clock(clock), "kit_ids": kit_ids})
 
 
-async def alerts_of_a_moment_ago(connection: Connection, clock: Listening, now: datetime) -> list[SilentAlert]:
-    """The active `silent` alerts of kits that turned silent, or were reported, within the window."""
-    after = now - timedelta(seconds=mass.WINDOW_S)
-    values = {**_clock(clock), "opened_after": after, "window_s": mass.WINDOW_S}
+async def alerts_of_a_moment_ago(
+    connection: Connection, clock: Listening, cohort: Cohort, opened_after: datetime, opened_before: datetime
+) -> list[SilentAlert]:
+    """Active `silent` alerts of silent kits of the cohort that opened in between; a bounded number."""
+    values = {
+        **_clock(clock),
+        "cohort": str(cohort),
+        "opened_after": opened_after,
+        "opened_before": opened_before,
+        "limit": MERGED_PER_TICK,
+    }
     return await _rows(connection, SilentAlert, "alerts_of_a_moment_ago", values)
 
 
@@ -106,15 +139,23 @@ async def members_of(connection: Connection, kit_ids: list[int], clock: Listenin
     return await _rows(connection, Member, "members_of_kits", {**_clock(clock), "kit_ids": kit_ids})
 
 
-async def released_last_minute(connection: Connection, now: datetime) -> int:
-    """How many members of cleared incidents were released within the last minute."""
-    (count,) = await _scalars(connection, "released_lately", {"after": now - timedelta(minutes=1)})
-    return int(count)
+async def releasing(connection: Connection, rules: Sequence[RuleName], now: datetime) -> tuple[int, int]:
+    """How many members were left when those incidents cleared that still have some, and how many went lately."""
+    values = {"rules": list(rules), "after": now - timedelta(minutes=1)}
+    cursor = await connection.execute(QUERIES["releasing"], values)
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
 
 
-async def releasable(connection: Connection, clock: Listening, limit: int) -> list[Releasable]:
-    """Members of cleared incidents that are silent still and have had their time."""
-    values = {**_clock(clock), "longest_grace_s": mass.LONGEST_GRACE_S, "limit": limit}
+async def releasable(connection: Connection, clock: Listening, busy: Sequence[Cohort], limit: int) -> list[Releasable]:
+    """Members of cleared incidents that are silent still and have had their time, outside of the `busy` cohorts."""
+    values = {
+        **_clock(clock),
+        "longest_grace_s": mass.LONGEST_GRACE_S,
+        "busy": [str(cohort) for cohort in busy],
+        "limit": limit,
+    }
     return await _rows(connection, Releasable, "releasable", values)
 
 

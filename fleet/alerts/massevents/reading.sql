@@ -6,7 +6,9 @@ SELECT clock_s, state, resumed_clock_s, grace_from_clock_s, updated_at FROM list
 SELECT set_config('enable_nestloop', %(nestloop)s, true), set_config('work_mem', '64MB', true)
 
 -- name: scan
--- One pass over kit_latest; only what is overdue is kept. `placed` kits are in an alert or an incident already.
+-- One pass over kit_latest; only what is overdue is kept. `placed` kits are in an alert or an incident already. What may
+-- be a wave is evidence: who turned silent within the window or unseen before it, and who is about to; large evidence is
+-- sampled, evenly and always alike.
 WITH overdue AS MATERIALIZED (
     SELECT kit_id,
            silence_deadline_clock_s(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
@@ -24,43 +26,54 @@ WITH overdue AS MATERIALIZED (
     SELECT kit_id, NULL::bigint AS incident_id, recovering_since
     FROM alerts WHERE rule = 'silent' AND state = 'active'
     UNION ALL
-    SELECT kit_id, incident_id, NULL FROM incident_members WHERE left_at IS NULL
-), unplaced AS MATERIALIZED (
-    SELECT kit_id, deadline_clock_s FROM silent s
-    WHERE NOT EXISTS (SELECT FROM placed p WHERE p.kit_id = s.kit_id)
+    SELECT kit_id, incident_id, NULL FROM incident_members WHERE rule = 'silent' AND left_at IS NULL
+), standing AS MATERIALIZED (
+    SELECT s.kit_id, s.deadline_clock_s, p.kit_id IS NOT NULL AS placed, p.incident_id
+    FROM silent s LEFT JOIN placed p USING (kit_id)
+), evidence AS MATERIALIZED (
+    SELECT kit_id, greatest(0, ceil((%(clock_s)s - deadline_clock_s) / (%(window_s)s / 2)) - 1)::integer AS half,
+           false AS coming
+    FROM standing
+    WHERE CASE WHEN placed THEN incident_id IS NULL AND deadline_clock_s >= %(clock_s)s - %(window_s)s ELSE true END
+    UNION ALL
+    SELECT kit_id, 0, true FROM overdue
+    WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + %(window_s)s
+), measure AS MATERIALIZED (
+    SELECT count(*) AS evidence, greatest(1, count(*) / %(sample)s) AS stride FROM evidence
+), sampled AS MATERIALIZED (
+    SELECT e.* FROM evidence e CROSS JOIN measure m
+    WHERE m.evidence > %(least)s AND (hashint4(e.kit_id)::bigint + 2147483648) %% m.stride = 0
 )
-SELECT (SELECT count(*) FROM silent WHERE deadline_clock_s >= %(clock_s)s - %(window_s)s) AS recent,
-       (SELECT count(*) FROM overdue
-        WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + %(window_s)s) AS due,
-       (SELECT count(*) FROM unplaced) AS unplaced,
-       ARRAY(SELECT kit_id FROM unplaced ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s) AS candidates,
-       CASE WHEN %(incident_id)s::bigint IS NULL AND %(least)s < (
-               SELECT count(*) FROM unplaced WHERE deadline_clock_s < %(clock_s)s - %(window_s)s)
-           THEN (SELECT max(together) FROM (
-               SELECT count(*) OVER (ORDER BY deadline_clock_s RANGE BETWEEN %(window_s)s PRECEDING AND CURRENT ROW)
-               FROM unplaced) w(together))
-           ELSE 0 END AS densest,
-       (SELECT count(*) FROM placed WHERE incident_id = %(incident_id)s) AS members,
+SELECT (SELECT count(*) FROM standing WHERE NOT placed) AS unplaced,
+       (SELECT stride FROM measure) AS stride,
+       ARRAY(SELECT kit_id FROM sampled ORDER BY kit_id) AS sample_kits,
+       ARRAY(SELECT half FROM sampled ORDER BY kit_id) AS sample_halves,
+       ARRAY(SELECT coming FROM sampled ORDER BY kit_id) AS sample_coming,
+       ARRAY((SELECT kit_id FROM standing WHERE NOT placed ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s)
+             UNION
+             (SELECT kit_id FROM standing WHERE NOT placed ORDER BY deadline_clock_s DESC, kit_id LIMIT %(limit)s))
+           AS candidates,
        ARRAY(SELECT kit_id FROM placed p
              WHERE NOT EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)
              ORDER BY recovering_since NULLS FIRST
              LIMIT %(quiet_limit)s) AS quiet,
        ARRAY(SELECT kit_id FROM placed p
              WHERE recovering_since IS NOT NULL AND EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)
-             LIMIT %(limit)s) AS relapsed
+             LIMIT %(quiet_limit)s) AS relapsed
 
 -- name: installed
 SELECT count(watch_allowance_s) FROM kit_latest
 
 -- name: candidates
-SELECT kit_id, heard_clock_s, watch_allowance_s AS allowance_s, last_heard_at,
-       silence_deadline_clock_s(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
-                                %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s
-FROM kit_latest
-WHERE kit_id = ANY(%(kit_ids)s)
-  AND is_silent(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
+SELECT l.kit_id, l.heard_clock_s, l.watch_allowance_s AS allowance_s, l.last_heard_at,
+       silence_deadline_clock_s(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                                %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
+       CASE WHEN %(with_cohorts)s THEN (SELECT c.cohorts FROM kit_cohorts c WHERE c.kit_id = l.kit_id) ELSE '{}' END AS cohorts
+FROM kit_latest l
+WHERE l.kit_id = ANY (%(kit_ids)s)
+  AND is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s)
-ORDER BY deadline_clock_s, kit_id
+ORDER BY deadline_clock_s, l.kit_id
 
 -- name: alerts_of_kits
 SELECT a.alert_id, a.kit_id, a.recovering_since, a.evidence, l.heard_clock_s, l.watch_allowance_s AS allowance_s,
@@ -70,13 +83,16 @@ FROM alerts a JOIN kit_latest l USING (kit_id)
 WHERE a.rule = 'silent' AND a.state = 'active' AND a.kit_id = ANY(%(kit_ids)s)
 
 -- name: alerts_of_a_moment_ago
+-- What kits of a cohort opened on their own shortly before it was known why.
 SELECT a.alert_id, a.kit_id, a.recovering_since, a.evidence, l.heard_clock_s, l.watch_allowance_s AS allowance_s,
-       is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
-                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent
-FROM alerts a JOIN kit_latest l USING (kit_id)
-WHERE a.rule = 'silent' AND a.state = 'active'
-  AND (a.opened_at > %(opened_after)s
-       OR (a.evidence ->> 'deadline_clock_s')::double precision >= %(clock_s)s - %(window_s)s)
+       true AS silent
+FROM alerts a JOIN kit_latest l USING (kit_id) JOIN kit_cohorts c USING (kit_id)
+WHERE a.rule = 'silent' AND a.state = 'active' AND a.opened_at > %(opened_after)s AND a.opened_at < %(opened_before)s
+  AND %(cohort)s::text = ANY (c.cohorts)
+  AND is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s)
+ORDER BY a.alert_id
+LIMIT %(limit)s
 
 -- name: members_of_kits
 SELECT m.kit_id, m.incident_id, m.heard_clock_s, m.watch_allowance_s AS allowance_s, l.heard_clock_s AS heard_clock_s_now,
@@ -84,15 +100,32 @@ SELECT m.kit_id, m.incident_id, m.heard_clock_s, m.watch_allowance_s AS allowanc
        is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                  %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent
 FROM incident_members m JOIN kit_latest l USING (kit_id)
-WHERE m.left_at IS NULL AND m.kit_id = ANY(%(kit_ids)s)
+WHERE m.left_at IS NULL AND m.rule = 'silent' AND m.kit_id = ANY(%(kit_ids)s)
 
--- name: open_incident
-SELECT incident_id, recovering_since FROM incidents WHERE rule = 'silent' AND state = 'open'
+-- name: open_incidents
+SELECT incident_id, rule, cohort_kind || ':' || cohort_value AS cohort, installed_kits AS size, from_clock_s, opened_at,
+       recovering_since
+FROM incidents WHERE state = 'open' AND rule = ANY (%(rules)s::text[])
+ORDER BY incident_id
 
--- name: released_lately
-SELECT count(*) FROM incident_members WHERE outcome = 'released' AND left_at > %(after)s
+-- name: present_members
+SELECT m.incident_id, count(*)
+FROM incident_members m
+WHERE m.left_at IS NULL AND m.incident_id = ANY (%(incident_ids)s)
+GROUP BY m.incident_id
+
+-- name: settings
+SELECT rule, enabled, least, share, window_s FROM incident_settings
+
+-- name: releasing
+-- How many members were left when those incidents cleared of which some still are, and how many went lately.
+SELECT coalesce((SELECT sum(i.left_at_clear) FROM incidents i
+                 WHERE i.state = 'cleared' AND i.rule = ANY (%(rules)s::text[])
+                   AND EXISTS (SELECT FROM incident_members m WHERE m.incident_id = i.incident_id AND m.left_at IS NULL)), 0),
+       (SELECT count(*) FROM incident_members WHERE outcome = 'released' AND left_at > %(after)s)
 
 -- name: releasable
+-- Who belongs to an event that is on now waits for its end.
 SELECT l.kit_id, l.heard_clock_s, l.watch_allowance_s AS allowance_s, l.last_heard_at, m.incident_id,
        i.cleared_clock_s, l.watch_interval_s AS interval_s,
        silence_deadline_clock_s(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
@@ -102,5 +135,7 @@ WHERE m.left_at IS NULL AND i.state = 'cleared' AND i.rule = 'silent'
   AND %(clock_s)s > i.cleared_clock_s + least(l.watch_interval_s, %(longest_grace_s)s)
   AND is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s)
+  AND (%(busy)s::text[] = '{}' OR NOT EXISTS (
+       SELECT FROM kit_cohorts c WHERE c.kit_id = m.kit_id AND c.cohorts && %(busy)s::text[]))
 ORDER BY m.kit_id
 LIMIT %(limit)s

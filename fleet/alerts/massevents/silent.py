@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
 
 from fleet.alerts import mass, silence
-from fleet.alerts.actions import Action, LeaveIncident
+from fleet.alerts.actions import Action, JoinIncident, LeaveIncident, OpenIncident
 from fleet.alerts.apply import apply
-from fleet.alerts.mass import Mode, OpenIncidentRow, Wave
-from fleet.alerts.massevents import reading
+from fleet.alerts.mass import DEFAULT, OpenIncidentRow, Settings, Wave
+from fleet.alerts.massevents import counting, reading
 from fleet.alerts.massevents.reading import Scan
 from fleet.alerts.result import TickResult
 from fleet.alerts.rules import Rule, RuleName
@@ -22,45 +23,65 @@ from fleet.alerts.silence import Listening
 Connection = AsyncConnection[Any]
 Rules = Mapping[RuleName, Rule]
 
+MERGES_FOR = timedelta(minutes=5)
+"""How long after it opened an incident still takes over what its kits opened before."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Look:
     """What one look at silence is based on; the rest of the tick works from these values."""
 
     rule: Rule
+    settings: Settings
     clock: Listening
-    incident: OpenIncidentRow | None
+    incidents: Sequence[OpenIncidentRow]
     scan: Scan
-    wave: Wave
-    mode: Mode
+    waves: Sequence[Wave]
     now: datetime
+
+    @property
+    def begins(self) -> list[Wave]:
+        """Mass events that begin now."""
+        return [wave for wave in self.waves if wave.stands]
 
 
 async def look(connection: Connection, rules: Rules, now: datetime, result: TickResult) -> None:
     """Look over the fleet once; inside the caller's transaction."""
     seen = await _look(connection, rules[RuleName.SILENT], now)
-    result.mode = seen.mode
+    result.mode = mass.mode(seen.waves, seen.incidents)
     result.hearing = seen.clock.hears(now)
     actions = await _ended(connection, seen)
+    complete = True
     if result.hearing:
         placed, result.held = await _begun(connection, seen)
-        result.more |= seen.scan.unplaced > len(placed) + result.held and result.held == 0
-        actions += await _incident_begun(connection, seen)
+        complete = seen.scan.unplaced <= len(placed) + result.held
+        result.more |= not complete
+        actions += await _merged(connection, seen)
         actions += placed
         actions += await _released(connection, seen)
-    actions += _settled(seen, actions)
+    if complete:
+        actions += await _settled(connection, seen, actions)
     result.applied.add(await apply(connection, actions, rules, now))
 
 
 async def _look(connection: Connection, rule: Rule, now: datetime) -> _Look:
-    """The fleet is counted only when its size could decide about a mass event."""
+    """What kits have in common is asked only when there are enough of them for a mass event."""
     clock = await reading.listening(connection)
-    incident = await reading.open_incident(connection)
-    scan = await reading.scan(connection, clock, rule, incident)
-    recent = max(scan.recent, scan.densest)
-    counts = incident is not None or recent + scan.due > mass.LEAST
-    wave = Wave(await reading.installed(connection) if counts else 0, recent, scan.due)
-    return _Look(rule, clock, incident, scan, wave, mass.mode(wave, incident), now)
+    settings = (await reading.settings(connection)).get(rule.rule, DEFAULT)
+    incidents = await reading.open_incidents(connection, [rule.rule])
+    scan = await reading.scan(connection, clock, rule, settings)
+    seen = _Look(rule, settings, clock, incidents, scan, [], now)
+    return replace(seen, waves=await _waves(connection, seen)) if clock.hears(now) else seen
+
+
+async def _waves(connection: Connection, look: _Look) -> list[Wave]:
+    if not look.settings.enabled:
+        return []
+    scan, settings, clock_s = look.scan, look.settings, look.clock.clock_s
+    seen = await counting.groups(connection, scan.sample_kits, scan.sample_halves, scan.sample_coming, scan.stride)
+    sizes = await counting.sizes_for(connection, seen, settings, look.now)
+    waves = mass.find_waves(seen, sizes.by_cohort, settings, clock_s=clock_s, incidents=look.incidents)
+    return waves + (mass.uncounted(seen, sizes.by_cohort, settings, clock_s=clock_s) if sizes.pending else [])
 
 
 async def _ended(connection: Connection, look: _Look) -> list[Action]:
@@ -76,43 +97,50 @@ async def _ended(connection: Connection, look: _Look) -> list[Action]:
 
 
 async def _begun(connection: Connection, look: _Look) -> tuple[list[Action], int]:
-    """What becomes of kits that turned silent, and how many of them wait."""
+    """What becomes of kits that turned silent, and how many of them wait; a mass event begins with its first kits."""
     if not look.scan.candidates:
         return [], 0
-    candidates = await reading.candidates(connection, look.scan.candidates, look.clock)
-    return silence.place(candidates, look.mode, look.clock.clock_s, look.rule)
+    together = bool(look.waves or look.incidents)
+    found = await reading.candidates(connection, look.scan.candidates, look.clock, with_cohorts=together)
+    return silence.place(found, look.waves, look.incidents, look.settings, clock_s=look.clock.clock_s, rule=look.rule)
 
 
-async def _incident_begun(connection: Connection, look: _Look) -> list[Action]:
-    if look.mode is not Mode.MASS:
-        return []
-    alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, look.now)
-    return silence.begin_incident(look.wave, look.clock.clock_s, alerts)
+async def _merged(connection: Connection, look: _Look) -> list[Action]:
+    """Mass events that begin, and what their kits opened on their own a moment ago."""
+    clock_s = look.clock.clock_s
+    actions: list[Action] = [
+        OpenIncident(look.rule.rule, wave.cohort, wave.size, clock_s, wave.from_clock_s) for wave in look.begins
+    ]
+    young = [(i.cohort, i.opened_at) for i in look.incidents if look.now - i.opened_at <= MERGES_FOR]
+    for cohort, opened_at in [*young, *((wave.cohort, look.now) for wave in look.begins)]:
+        after = opened_at - timedelta(seconds=look.settings.window_s)
+        alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, cohort, after, opened_at)
+        actions += silence.merge(alerts, cohort)
+    return actions
 
 
 async def _released(connection: Connection, look: _Look) -> list[Action]:
-    """Members of cleared incidents whose time is over; none while a mass event is on."""
-    if look.mode in (Mode.MASS, Mode.ONGOING):
-        return []
-    released = await reading.released_last_minute(connection, look.now)
-    budget = mass.release_budget(released)
+    """Members of cleared incidents whose time is over; none whose cohort is in a mass event again."""
+    left, lately = await reading.releasing(connection, [look.rule.rule], look.now)
+    budget = mass.release_budget(left, lately) if left else 0
     if budget == 0:
         return []
-    members = await reading.releasable(connection, look.clock, budget)
-    return silence.release(members, released, look.clock.clock_s)
+    busy = [i.cohort for i in look.incidents] + [wave.cohort for wave in look.begins]
+    members = await reading.releasable(connection, look.clock, busy, budget)
+    return silence.release(members, budget, look.clock.clock_s)
 
 
-def _settled(look: _Look, actions: list[Action]) -> list[Action]:
-    """Whether the open incident ends; kits that have yet to join count as silent."""
-    if look.incident is None:
+async def _settled(connection: Connection, look: _Look, actions: Sequence[Action]) -> list[Action]:
+    """Which open incidents end, all newly silent kits having been looked at."""
+    if not look.incidents:
         return []
-    leaves = [action for action in actions if isinstance(action, LeaveIncident)]
-    left = sum(leave.incident_id == look.incident.incident_id for leave in leaves)
-    return mass.settle(
-        look.incident,
-        still_silent=look.scan.members - left + look.scan.unplaced,
-        installed=look.wave.installed,
-        rule=look.rule,
-        clock_s=look.clock.clock_s,
-        now=look.now,
-    )
+    members = await reading.present_members(connection, look.incidents)
+    left = Counter(a.incident_id for a in actions if isinstance(a, LeaveIncident))
+    joined = Counter(a.cohort for a in actions if isinstance(a, JoinIncident))
+    settled: list[Action] = []
+    for each in look.incidents:
+        still = members.get(each.incident_id, 0) - left[each.incident_id] + joined[each.cohort]
+        settled += mass.settle(
+            each, still=still, settings=look.settings, rule=look.rule, clock_s=look.clock.clock_s, now=look.now
+        )
+    return settled

@@ -1,0 +1,41 @@
+-- name: groups
+SELECT c.cohorts, g.half, count(*) FILTER (WHERE NOT g.coming), count(*) FILTER (WHERE g.coming)
+FROM unnest(%(kits)s::integer[], %(halves)s::integer[], %(coming)s::boolean[]) AS g(kit_id, half, coming)
+JOIN kit_cohorts c USING (kit_id)
+GROUP BY c.cohorts, g.half
+
+-- name: sizes
+SELECT cohort, kits FROM cohort_sizes WHERE cohort = ANY (%(cohorts)s::text[])
+
+-- name: state
+-- Before anything was counted the planner's estimate tells whether it is much.
+SELECT counted_at, CASE WHEN counted_at IS NULL
+    THEN greatest(0, (SELECT reltuples FROM pg_class WHERE oid = 'kit_latest'::regclass))::bigint ELSE kits END
+FROM cohort_counts
+
+-- name: ask
+UPDATE cohort_counts SET wanted_at = %(now)s WHERE wanted_at IS NULL
+
+-- name: asked
+SELECT wanted_at FROM cohort_counts WHERE wanted_at IS NOT NULL
+
+-- name: plan_counting
+SELECT set_config('work_mem', '64MB', true)
+
+-- name: count
+WITH counted AS MATERIALIZED (
+    SELECT cohort, count(*) AS kits
+    FROM kit_latest l JOIN kit_cohorts c USING (kit_id), unnest(c.cohorts) AS cohort
+    WHERE l.watch_allowance_s IS NOT NULL
+    GROUP BY cohort
+    HAVING count(*) > 1
+    ORDER BY count(*) DESC, cohort
+    LIMIT %(most)s
+), gone AS (
+    DELETE FROM cohort_sizes s WHERE NOT EXISTS (SELECT FROM counted c WHERE c.cohort = s.cohort)
+), kept AS (
+    INSERT INTO cohort_sizes AS s (cohort, kits) SELECT cohort, kits FROM counted
+    ON CONFLICT (cohort) DO UPDATE SET kits = excluded.kits WHERE s.kits <> excluded.kits
+)
+UPDATE cohort_counts
+SET counted_at = %(now)s, wanted_at = NULL, kits = coalesce((SELECT kits FROM counted WHERE cohort = 'fleet:'), 0)

@@ -85,7 +85,11 @@ class Outbound:
 
     async def view(self, outlet: OutletView) -> OutletView:
         """The outlet as it is now."""
-        return await outlets.find(self.books, outlet.kind, outlet.outlet_id)
+        return await self.view_of(outlet.kind, outlet.outlet_id)
+
+    async def view_of(self, kind: str, outlet_id: int) -> OutletView:
+        """An outlet by its number."""
+        return await outlets.find(self.books, kind, outlet_id)
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""`alerts`: rules that hold for a kit."""
+"""`alerts`: rules that hold for a kit, and what is done about them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ router = APIRouter(prefix=PREFIX, tags=["alerts"])
 
 
 class Alert(Answer):
-    """A rule that holds for a kit.
+    """A rule that holds for a kit, or for something else that `subject` names.
 
     `suppressed_by` names what speaks for it or keeps it quiet: `incident:7`, `maintenance:12`, `shelved:` with until
     when. A `flapping` one opened so often lately that it stays until it has been quiet for long.
@@ -43,7 +43,8 @@ class Alert(Answer):
 
     id: int
     rule: str
-    kit: str
+    kit: str | None
+    subject: str | None = Field(description="What it is about where that is no kit, for example a place and a model")
     severity: Severity
     state: Literal["active", "cleared"]
     acknowledged: bool

@@ -1,13 +1,14 @@
 -- name: alerts
-SELECT a.alert_id AS id, a.rule, k.kit, a.severity, a.state, a.acknowledged, a.acknowledged_at, a.acknowledged_by,
+SELECT a.alert_id AS id, a.rule, k.kit, a.subject, a.severity, a.state, a.acknowledged, a.acknowledged_at, a.acknowledged_by,
        a.acknowledgement, a.opened_at, a.cleared_at, a.suppressed_by, a.flapping, a.resolution, a.evidence,
        s.until AS shelved_until, s.reason AS shelved_reason, s.shelved_by,
        (SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1) AS service_request
 FROM alerts a
-JOIN known_kits k USING (kit_id)
+LEFT JOIN known_kits k USING (kit_id)
 LEFT JOIN shelves s ON s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > now() AND a.state = 'active'
 WHERE a.alert_id < %(before)s
+  AND (k.kit_id IS NOT NULL OR a.kit_id IS NULL)
   AND (%(id)s::bigint IS NULL OR a.alert_id = %(id)s)
   AND (%(rule)s::text IS NULL OR a.rule = %(rule)s)
   AND (%(kit)s::text IS NULL OR a.kit_id = (SELECT kit_id FROM known_kits WHERE kit = %(kit)s))

@@ -176,7 +176,7 @@ async def unshelve(call: AcknowledgeAlerts, id: NumberPath, _: Annotated[Console
 
 async def _back(call: Call, alert_id: int) -> Response:
     alert = await alerts.get_alert(call, alert_id)
-    return RedirectResponse(f"/kits/{alert.kit}", HTTPStatus.SEE_OTHER)
+    return RedirectResponse("/" if alert.kit is None else f"/kits/{alert.kit}", HTTPStatus.SEE_OTHER)
 
 
 def _said(field: str, text: str) -> str:

@@ -17,6 +17,8 @@ from fleet.alerts.judging.facts import Clock, Condition, KitFacts, Standing
 from fleet.alerts.rules import Resolution, Rule, RuleName
 
 Rules = Mapping[RuleName, Rule]
+SOONEST_AGAIN_S, LATEST_AGAIN_S = 60.0, 3600.0
+"""When a kit is looked at again that has yet to say that what it said has lasted: after one of its intervals."""
 _NOTHING = Standing()
 _OF_NOW = (Source.HEARTBEAT,)
 
@@ -63,4 +65,6 @@ def _judgement(
     settled = Resolution.PROOF
     if about.settled is not None and condition is None and standing.evidence is not None:
         settled = about.settled(facts, standing.evidence)
-    return Judgement(facts.kit_id, condition, facts.watched, certain, settled)
+    told_at = facts.received_at if about.source in _OF_NOW else None
+    again_s = min(max(facts.watch_interval_s or 0.0, SOONEST_AGAIN_S), LATEST_AGAIN_S)
+    return Judgement(facts.kit_id, condition, facts.watched, certain, settled, told_at, again_s)

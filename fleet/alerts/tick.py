@@ -31,6 +31,8 @@ Connection = AsyncConnection[Any]
 Take = Callable[[Connection], Awaitable[tuple[list[int], bool]]]
 
 BATCHES_PER_TICK = 5
+SWEEPS_PER_TICK = 2
+"""Batches of the round after a change of the settings: nobody waits for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,11 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
     async with connection.transaction():
         await review.turn_windows(connection, now)
     at = _Moment(await read.settings(connection), await read.clock(connection, now), now)
-    changed = await _batches(connection, read.take_from_queue, at, result)
+    changed = await _batches(connection, read.take_from_queue, BATCHES_PER_TICK, at, result)
     await _due(connection, at, result)
     await _scanned(connection, at, result)
     if not changed:
-        await _batches(connection, read.take_from_sweep, at, result)
+        await _batches(connection, read.take_from_sweep, SWEEPS_PER_TICK, at, result)
     if RuleName.SILENT in at.settings.base:
         async with connection.transaction():
             await silent.look(connection, at.settings.base, now, result)
@@ -63,10 +65,10 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
     return result
 
 
-async def _batches(connection: Connection, take: Take, at: _Moment, result: TickResult) -> bool:
+async def _batches(connection: Connection, take: Take, most: int, at: _Moment, result: TickResult) -> bool:
     """Kits that wait to be evaluated, batch by batch; whether more are left than one tick takes."""
     more = False
-    for _ in range(BATCHES_PER_TICK):
+    for _ in range(most):
         async with connection.transaction():
             kit_ids, more = await take(connection)
             await _evaluate(connection, kit_ids, at, result)

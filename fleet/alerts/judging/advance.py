@@ -26,14 +26,21 @@ from fleet.alerts.rules import Resolution, Rule, has_held
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a rule found of a kit. `watched` tells whether it counts there at all, `may_open` whether it is certain
-    enough for an alert; `settled` is why an alert of it ends when the condition is gone."""
+    """What a rule found of a kit.
+
+    `watched` tells whether it counts there at all, `may_open` whether it is certain enough for an alert; `settled` is
+    why an alert of it ends when the condition is gone. `told_at` is when the kit last said so, None where it need not: a
+    tablet that is switched off says nothing more, and what it said before has not lasted since. It is looked at again
+    after `again_s` when only that is missing.
+    """
 
     kit_id: int
     condition: Condition | None
     watched: bool
     may_open: bool
     settled: Resolution = Resolution.PROOF
+    told_at: datetime | None = None
+    again_s: float = 60.0
 
 
 def advance(judgement: Judgement, standing: Standing, rule: Rule, now: datetime) -> list[Action]:
@@ -55,11 +62,13 @@ def _without_alert(
     kit_id = judgement.kit_id
     if condition is None:
         return [] if standing.pending_since is None else [DropPending(kit_id, rule.rule)]
-    since = standing.pending_since or now
-    if judgement.may_open and has_held(since, now, rule.for_s):
+    since = standing.pending_since or judgement.told_at or now
+    if judgement.may_open and has_held(since, judgement.told_at or now, rule.for_s):
         severity = condition.severity or rule.severity
         return [OpenAlert(kit_id, rule.rule, condition.evidence, severity, version=rule.version)]
     due_at = since + timedelta(seconds=rule.for_s)
+    if due_at <= now:
+        due_at = now + timedelta(seconds=judgement.again_s)
     return [HoldPending(kit_id, rule.rule, since, condition.evidence, due_at)]
 
 

@@ -104,7 +104,7 @@ def _table() -> dict[RuleName, About]:
         ),
         (
             S.HEARTBEAT,
-            _rule(R.TABLET_BATTERY_LOW, (4 * 3600, 900), ("warning", L.SUPPORT, P.LOW), p.TabletBattery()),
+            _rule(R.TABLET_BATTERY_LOW, (DAY_S, 900), ("warning", L.SUPPORT, P.LOW), p.TabletBattery()),
             {"judge": tablet.tablet_battery_low},
         ),
         (

@@ -1,6 +1,7 @@
-"""One pass over the latest state of every kit: of whom a condition differs from what stands.
+"""A pass over the latest state of the kits: of whom a condition differs from what stands.
 
-The comparisons are those of the judges in `tablet.py`, with the thresholds of each set of variants beside each other;
+A large fleet is gone through in parts, one a tick: what a heartbeat tells matters after minutes, not seconds. The
+comparisons are those of the judges in `tablet.py`, with the thresholds of each set of variants beside each other;
 whoever differs is judged in full. What is as it stands is not read again.
 """
 
@@ -22,8 +23,10 @@ from fleet.db.queries import load_queries
 Connection = AsyncConnection[Any]
 
 QUERIES = load_queries("fleet.alerts.judging", "scan.sql")
+PART = 250_000
+"""Kits looked over in one tick."""
 MOST = 10_000
-"""Kits of one pass; more wait for the next."""
+"""Kits that are found to differ in one tick; more wait for the next pass."""
 NEVER = 1e9
 """No number reaches it: the threshold of a rule that is off."""
 R = RuleName
@@ -41,12 +44,16 @@ _THRESHOLDS: dict[str, tuple[RuleName, Callable[[Any], float], float]] = {
 
 
 async def differing(connection: Connection, settings: Settings, clock: Clock) -> list[int]:
-    """Kits whose conditions are not what stands, in no order, `MOST` at most; inside the caller's transaction."""
+    """Kits of the next part whose conditions are not what stands, `MOST` at most; inside the caller's transaction."""
+    cursor = await connection.execute(QUERIES["take_part"], {"size": PART})
+    part = await cursor.fetchone()
+    assert part is not None
+    values = {**values_of(settings, clock), "after": part[0], "upto": part[1]}
     await connection.execute(QUERIES["plan"], {"nestloop": "off"})
-    async with connection.cursor(row_factory=scalar_row) as cursor:
+    async with connection.cursor(row_factory=scalar_row) as rows:
         # Planned for the thresholds at hand.
-        await cursor.execute(QUERIES["differing"], values_of(settings, clock), prepare=False)
-        found: list[int] = await cursor.fetchall()
+        await rows.execute(QUERIES["differing"], values, prepare=False)
+        found: list[int] = await rows.fetchall()
     await connection.execute(QUERIES["plan"], {"nestloop": "on"})
     return found
 

@@ -2,6 +2,17 @@
 -- The sets are of any size and their statistics lag behind: only hashing is safe.
 SELECT set_config('enable_nestloop', %(nestloop)s, true), set_config('work_mem', '64MB', true)
 
+-- name: take_part
+-- A fleet that fits into one part is looked over whole, and nothing need be noted.
+WITH part AS MATERIALIZED (
+    SELECT s.scanned_kit_id AS after, s.scanned_kit_id + %(size)s AS upto, coalesce(m.last, 0) AS last
+    FROM rule_sweep s, (SELECT max(kit_id) AS last FROM kit_latest) m
+), moved AS (
+    UPDATE rule_sweep s SET scanned_kit_id = CASE WHEN p.upto < p.last THEN p.upto ELSE 0 END
+    FROM part p WHERE s.scanned_kit_id > 0 OR p.upto < p.last
+)
+SELECT after, upto FROM part
+
 -- name: differing
 -- The first conditions are cheap and true of whatever the thresholds of any set reach; what is left is compared by its
 -- own set. Each rule has a bit: what holds against what is pending or alerted.
@@ -9,7 +20,7 @@ WITH reached AS MATERIALIZED (
     SELECT kit_id, rule_set + 1 AS i, battery, charging, storage_free_mb, signal_dbm, network, clock_offset_s,
            received_at - time AS late, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
     FROM kit_latest
-    WHERE watch_allowance_s IS NOT NULL
+    WHERE kit_id > %(after)s AND kit_id <= %(upto)s AND watch_allowance_s IS NOT NULL
       AND (battery < %(any_battery)s::real OR storage_free_mb < %(any_storage_mb)s OR signal_dbm < %(any_signal_dbm)s
            OR network = 'none' OR clock_offset_s IS NOT NULL OR heard_clock_s IS NULL
            OR received_at - time > make_interval(secs => %(any_late_s)s))
@@ -30,10 +41,10 @@ WITH reached AS MATERIALIZED (
     FROM reached
 ), standing AS MATERIALIZED (
     SELECT kit_id, bit_or(r.bit) AS bits
-    FROM (SELECT kit_id, rule FROM pending_alerts
+    FROM (SELECT kit_id, rule FROM pending_alerts WHERE kit_id > %(after)s AND kit_id <= %(upto)s
           UNION ALL
           SELECT kit_id, rule FROM alerts
-          WHERE state = 'active' AND recovering_since IS NULL AND kit_id IS NOT NULL) s
+          WHERE state = 'active' AND recovering_since IS NULL AND kit_id > %(after)s AND kit_id <= %(upto)s) s
     JOIN unnest(%(rules)s::text[], %(bits)s::integer[]) AS r(rule, bit) USING (rule)
     GROUP BY kit_id
 )

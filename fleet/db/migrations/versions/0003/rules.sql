@@ -16,7 +16,7 @@ INSERT INTO rules (rule, severity, line, priority, for_s, keep_firing_for_s, par
      'Update failed', 'Opdatering mislykkedes'),
     ('restarts', 'minor', 'service', 'normal', 0, 3600, '{"more_than": 6, "within_s": 86400}',
      'Tablet restarts too often', 'Tabletten genstarter for ofte'),
-    ('tablet_battery_low', 'warning', 'support', 'low', 14400, 900, '{"below_percent": 15}',
+    ('tablet_battery_low', 'warning', 'support', 'low', 86400, 900, '{"below_percent": 15}',
      'Tablet battery is low', 'Tablettens batteri er lavt'),
     ('not_charging', 'minor', 'support', 'normal', 172800, 900, '{"below_percent": 40}',
      'Tablet does not charge', 'Tabletten oplades ikke'),
@@ -139,9 +139,11 @@ CREATE TABLE rule_sweep (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),
     next_kit_id integer NOT NULL DEFAULT 0,
     goal_kit_id integer NOT NULL DEFAULT 0,
-    laps smallint NOT NULL CHECK (laps BETWEEN 0 AND 2)
+    laps smallint NOT NULL CHECK (laps BETWEEN 0 AND 2),
+    scanned_kit_id integer NOT NULL DEFAULT 0
 );
 COMMENT ON COLUMN rule_sweep.laps IS '2: on the way to the highest number; 1: from the lowest to the goal; 0: done.';
+COMMENT ON COLUMN rule_sweep.scanned_kit_id IS 'Up to where the latest heartbeats of a large fleet were looked over; 0 at the beginning.';
 INSERT INTO rule_sweep (laps) VALUES (2);
 CALL guard_installation('rule_sweep');
 REVOKE ALL ON rule_sweep FROM fleet_api;

@@ -1,0 +1,226 @@
+"""Every judge as a table: a kit that is well, what is changed of it, and whether its rule holds then."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from fleet.alerts.actions import HoldPending, OpenAlert
+from fleet.alerts.evaluate import evaluate, wake
+from fleet.alerts.judging.catalogue import CATALOGUE, JUDGED, RULE_OF, SCANNED, Source
+from fleet.alerts.judging.facts import Clock, KitFacts, Standing
+from fleet.alerts.judging.parameters import PairingLost, Restarts, checked, plain
+from fleet.alerts.judging.texts import TEXTS
+from fleet.alerts.rules import RuleName
+from fleet.errors import InvalidError
+from fleet.state.findings.kinds import Kind
+
+NOW = datetime(2026, 3, 20, 12, 0, tzinfo=UTC)
+INSTALLED = NOW - timedelta(days=60)
+CLOCK = Clock(100_000.0, 0.0, 0.0, hears=True)
+R = RuleName
+
+
+def at(**back: float) -> datetime:
+    """A moment so long before now."""
+    return NOW - timedelta(**back)
+
+
+def peripheral(**changes: Any) -> dict[str, Any]:
+    """A scale that was reached yesterday."""
+    told = {"serial": "S-1", "kind": "scale", "model": "W", "paired": True, "last_contact": at(days=1).isoformat()}
+    return told | {"battery": 80} | changes
+
+
+WELL = KitFacts(
+    1,
+    "installed",
+    INSTALLED,
+    wanted={"app": "2"},
+    watch_interval_s=300,
+    watch_allowance_s=900,
+    watch_from_clock_s=10_000,
+    heard_clock_s=99_900,
+    last_heard_at=at(seconds=100),
+    time=at(seconds=100),
+    received_at=at(seconds=99),
+    battery=80,
+    charging=True,
+    signal_dbm=-80,
+    network="4g",
+    storage_free_mb=8_000,
+    boot="b",
+    software={"app": "2"},
+    peripherals=[peripheral()],
+    update={"campaign": "c", "state": "succeeded"},
+    boots=(at(days=2), at(days=1)),
+)
+
+
+def used(days: int) -> dict[str, Any]:
+    """The tablet was in use on each of so many days, and today; the scale was reached before."""
+    seen = frozenset(NOW.date() - timedelta(days=back) for back in range(days))
+    return {"used_days": seen, "peripherals": [peripheral(last_contact=at(days=days).isoformat())]}
+
+
+HOLDS: list[tuple[RuleName, dict[str, Any], bool]] = [
+    (R.NEVER_HEARD, {"heard_clock_s": None}, True),
+    (R.NEVER_HEARD, {"heard_clock_s": None, "watch_from_clock_s": 99_000}, True),
+    (R.NEVER_HEARD, {"heard_clock_s": None, "watch_from_clock_s": 99_200}, False),
+    (R.NEVER_HEARD, {"heard_clock_s": None, "watch_from_clock_s": None}, False),
+    (R.VERSION_DRIFT, {"software": {"app": "1"}}, True),
+    (R.VERSION_DRIFT, {"software": None}, False),
+    (R.PAIRING_LOST, {"peripherals": [peripheral(paired=False)]}, True),
+    (R.PAIRING_LOST, used(14), True),
+    (R.PAIRING_LOST, used(13), False),
+    (R.PAIRING_LOST, used(40) | {"used_days": frozenset({NOW.date()})}, False),
+    (R.PAIRING_LOST, used(40) | {"used_days": None}, False),
+    (R.PAIRING_LOST, {"peripherals": []}, False),
+    (R.PERIPHERAL_BATTERY_LOW, {"peripherals": [peripheral(battery=14)]}, True),
+    (R.PERIPHERAL_BATTERY_LOW, {"peripherals": [peripheral(battery=15)]}, False),
+    (R.PERIPHERAL_BATTERY_LOW, {"peripherals": [peripheral(battery=None)]}, False),
+    (R.PERIPHERAL_BATTERY_LOW, {"peripherals": [peripheral(battery=1, paired=False)]}, False),
+    (R.UPDATE_FAILED, {"update": {"campaign": "c", "state": "failed", "error": "disk"}}, True),
+    (R.UPDATE_FAILED, {"update": {"campaign": "c", "state": "rejected"}}, True),
+    (R.UPDATE_FAILED, {"update": {"campaign": "c", "state": "installing"}}, False),
+    (R.UPDATE_FAILED, {"update": None}, False),
+    (R.RESTARTS, {"boots": tuple(at(hours=hour) for hour in range(7))}, True),
+    (R.RESTARTS, {"boots": tuple(at(hours=hour) for hour in range(6))}, False),
+    (R.RESTARTS, {"boots": tuple(at(hours=25 + hour) for hour in range(20))}, False),
+    (R.TABLET_BATTERY_LOW, {"battery": 14.9, "charging": False}, True),
+    (R.TABLET_BATTERY_LOW, {"battery": 14.9, "charging": None}, True),
+    (R.TABLET_BATTERY_LOW, {"battery": 14.9, "charging": True}, False),
+    (R.TABLET_BATTERY_LOW, {"battery": None, "charging": False}, False),
+    (R.NOT_CHARGING, {"battery": 39, "charging": False}, True),
+    (R.NOT_CHARGING, {"battery": 39, "charging": None}, False),
+    (R.NOT_CHARGING, {"battery": 41, "charging": False}, False),
+    (R.STORAGE_LOW, {"storage_free_mb": 499}, True),
+    (R.STORAGE_LOW, {"storage_free_mb": 500}, False),
+    (R.STORAGE_LOW, {"storage_free_mb": None}, False),
+    (R.NO_NETWORK, {"network": "none"}, True),
+    (R.NO_NETWORK, {"signal_dbm": -111}, True),
+    (R.NO_NETWORK, {"signal_dbm": -111, "network": "wifi"}, False),
+    (R.NO_NETWORK, {"time": at(hours=2)}, True),
+    (R.NO_NETWORK, {"time": None}, False),
+    (R.CLOCK_SKEW, {"clock_offset_s": 120.0}, True),
+    (R.CLOCK_SKEW, {"clock_offset_s": -4e6}, True),
+    (R.CLOCK_SKEW, {"clock_offset_s": None}, False),
+]
+
+
+def holding(facts: KitFacts) -> set[RuleName]:
+    """Rules whose condition holds."""
+    return {
+        name
+        for name, about in JUDGED
+        if about.judge is not None and about.judge(facts, about.default.parameters, CLOCK, NOW)
+    }
+
+
+def test_nothing_holds_of_a_kit_that_is_well() -> None:
+    assert holding(WELL) == set()
+
+
+@pytest.mark.parametrize(("rule", "changes", "holds"), HOLDS, ids=[f"{rule}-{i}" for i, (rule, *_) in enumerate(HOLDS)])
+def test_what_holds(rule: RuleName, changes: dict[str, Any], holds: bool) -> None:
+    assert (rule in holding(replace(WELL, **changes))) is holds
+
+
+def test_the_table_is_whole() -> None:
+    assert set(CATALOGUE) == set(TEXTS) == set(RuleName)
+    for name, about in CATALOGUE.items():
+        assert about.default.rule == name
+        assert (about.judge is None) == (about.source is Source.BOOKS or name is R.SILENT), name
+        assert (about.source is Source.BOOKS) == bool(about.kinds), name
+        texts = (about.text.title, about.text.meaning, about.text.advice)
+        assert all(text.en and text.da and text.en != text.da for text in texts), name
+    assert set(Kind) - set(RULE_OF) == {Kind.NEVER_HEARD}, "each kind of finding is spoken of by one rule"
+
+
+def test_parameters_have_defaults_within_bounds_units_and_texts() -> None:
+    for about in CATALOGUE.values():
+        assert checked(about.parameters, plain(about.default.parameters)) == about.default.parameters
+        for each in fields(about.parameters):
+            assert each.metadata.keys() == {"unit", "least", "most", "en", "da"}
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [({"used_days": 0}, "used_days"), ({"used_days": True}, "used_days"), ({"days": 3}, "days")],
+)
+def test_parameters_are_checked(given: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidError, match=f"parameters.{field}"):
+        checked(PairingLost, given)
+
+
+RULES = {name: about.default for name, about in CATALOGUE.items()}
+
+
+def opened(facts: KitFacts, clock: Clock = CLOCK) -> set[RuleName]:
+    """Rules that open, with conditions that have long held."""
+    rules = {name: replace(rule, for_s=0.0) for name, rule in RULES.items()}
+    return {each.rule for each in evaluate(facts, rules, clock, NOW) if isinstance(each, OpenAlert)}
+
+
+ILL = replace(WELL, battery=5, charging=False, software={"app": "1"}, network="none")
+
+
+@pytest.mark.parametrize("state", ["ready", "dispatched", "paused", "faulty", "retrieved", "scrapped"])
+def test_only_what_is_in_use_is_judged(state: str) -> None:
+    assert opened(replace(ILL, state=state)) == set()
+
+
+def test_a_silent_kit_opens_nothing_by_its_last_heartbeat_but_by_its_reports() -> None:
+    silent = replace(ILL, heard_clock_s=99_000)
+    assert opened(ILL) == {R.TABLET_BATTERY_LOW, R.NOT_CHARGING, R.NO_NETWORK, R.VERSION_DRIFT}
+    assert opened(silent) == {R.VERSION_DRIFT}
+    assert all(isinstance(each, HoldPending | OpenAlert) for each in evaluate(silent, RULES, CLOCK, NOW))
+
+
+@pytest.mark.parametrize(
+    "clock",
+    [
+        Clock(100_000, 0, 0, hears=False),
+        Clock(100_000, 99_800, 99_800, hears=True),
+        Clock(100_000, 99_700, 99_700, hears=True),
+    ],
+)
+def test_nothing_opens_while_we_do_not_listen_nor_for_an_interval_after(clock: Clock) -> None:
+    assert opened(ILL, clock) == set()
+
+
+def test_after_the_catch_up_it_opens() -> None:
+    assert R.VERSION_DRIFT in opened(ILL, Clock(100_000, 99_699, 99_699, hears=True))
+
+
+def test_never_heard_gets_its_interval_after_our_outage() -> None:
+    unheard = replace(WELL, heard_clock_s=None, watch_from_clock_s=99_050)
+    assert opened(unheard) == {R.NEVER_HEARD}
+    assert opened(unheard, Clock(100_000, 99_701, 99_701, hears=True)) == set()
+
+
+def test_when_time_alone_may_change_something() -> None:
+    assert wake(WELL, RULES, NOW) == at(days=1) + timedelta(days=14)
+    long_ago = replace(WELL, peripherals=[peripheral(last_contact=at(days=20).isoformat())])
+    assert wake(long_ago, RULES, NOW) == NOW + timedelta(days=1), "days of use are counted once a day"
+    starts = tuple(at(hours=hour) for hour in range(8))
+    restarting = replace(WELL, peripherals=[], boots=starts)
+    assert wake(restarting, RULES, NOW) == at(hours=6) + timedelta(days=1)
+    still = replace(restarting, boots=tuple(each for each in starts if each > at(hours=6)))
+    assert len(still.boots) <= Restarts().more_than
+    assert wake(replace(WELL, peripherals=[]), RULES, NOW) is None
+    assert wake(replace(WELL, state="paused"), RULES, NOW) is None
+
+
+def test_what_is_gone_by_other_settings_is_no_proof() -> None:
+    standing = Standing(alert_id=3, evidence={}, severity="minor", version=4)
+    kit = replace(WELL, standing={R.STORAGE_LOW: standing})
+    (cleared,) = evaluate(kit, RULES, CLOCK, NOW)
+    assert cleared.resolution == "rule_changed"  # type: ignore[union-attr]
+
+
+def test_the_scan_knows_the_bit_of_each_rule() -> None:
+    assert {name for name, about in JUDGED if about.source in (Source.CLOCK, Source.HEARTBEAT)} == set(SCANNED)

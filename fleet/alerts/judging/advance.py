@@ -29,8 +29,8 @@ class Judgement:
     """What a rule found of a kit.
 
     `watched` tells whether it counts there at all, `may_open` whether it is certain enough for an alert; `settled` is
-    why an alert of it ends when the condition is gone. `told_at` is when the kit last said so, None where it need not: a
-    tablet that is switched off says nothing more, and what it said before has not lasted since. It is looked at again
+    why an alert of it ends when the condition is gone. `told_at` is when the kit last said so, None where it need not:
+    a tablet that is switched off says nothing more, and what it said before has not lasted since. It is looked at again
     after `again_s` when only that is missing.
     """
 

@@ -77,20 +77,32 @@ FROM placement_references ORDER BY reference_id;
 UPDATE kits k SET placement_id = p.placement_id FROM placements p WHERE p.kit_id = k.kit_id;
 
 -- name: latest
+-- A few are silent, a few run low, one in a thousand is not heard yet.
 INSERT INTO kit_latest (kit_id, last_heard_at, heard_clock_s, watch_allowance_s, watch_interval_s, watch_from_clock_s,
                         boot, seq, time, received_at, battery, network, online)
-SELECT kit_id, CASE WHEN s THEN now() - random() * interval '5 minutes' END, CASE WHEN s THEN 1000 - 300 * random() END,
-       CASE WHEN s THEN 900 END, CASE WHEN s THEN 300 END, CASE WHEN s THEN 0 END, CASE WHEN s THEN 'b' END,
-       CASE WHEN s THEN 1 END, CASE WHEN s THEN now() END, CASE WHEN s THEN now() END, CASE WHEN s THEN 80 END,
+SELECT kit_id, CASE WHEN s THEN now() - random() * CASE WHEN silent THEN interval '9 days' ELSE interval '5 minutes' END END,
+       CASE WHEN s THEN CASE WHEN silent THEN 10 ELSE 1000 - 300 * random() END END,
+       CASE WHEN w THEN 900 END, CASE WHEN w THEN 300 END, CASE WHEN w THEN 0 END, CASE WHEN s THEN 'b' END,
+       CASE WHEN s THEN 1 END, CASE WHEN s THEN now() END, CASE WHEN s THEN now() END,
+       CASE WHEN s THEN CASE WHEN kit_id %% 37 = 0 THEN 10 ELSE 80 END END,
        CASE WHEN s THEN '4g' END, CASE WHEN s THEN true END
-FROM (SELECT kit_id, state = 'installed' AS s FROM kits ORDER BY kit_id) k;
+FROM (SELECT kit_id, state = 'installed' AS w, state = 'installed' AND kit_id %% 997 > 0 AS s, kit_id %% 61 = 0 AS silent
+      FROM kits ORDER BY kit_id) k;
 
 -- name: reports
+-- A few lost a peripheral, a few are not up to date.
 INSERT INTO latest_reports (kit_id, kind, boot, seq, time, received_at, body)
 SELECT kit_id, kind, 'b', 1, now(), now(), body
-FROM kits, (VALUES ('pairing', '[{"serial": "S-1", "kind": "scale", "paired": true}]'::jsonb),
-                   ('software', '{"os": "14", "app": "4.2.0", "mdm": "9.1", "bluetooth": "5.3"}')) AS r (kind, body)
-WHERE state = 'installed' ORDER BY kit_id;
+FROM kits
+CROSS JOIN LATERAL (VALUES
+    ('pairing', jsonb_build_array(jsonb_build_object('serial', 'S-1', 'kind', 'scale', 'paired', kit_id %% 53 > 0))),
+    ('software', jsonb_build_object('os', '14', 'app', CASE WHEN kit_id %% 83 = 0 THEN '4.1.0' ELSE '4.2.0' END,
+                                    'mdm', '9.1', 'bluetooth', '5.3'))) AS r (kind, body)
+WHERE state = 'installed' AND kit_id %% 997 > 0 ORDER BY kit_id;
+
+-- name: marks
+INSERT INTO kit_marks (kit_id, organisation_id, owner_id, kit, state, kit_type, location_id, health)
+SELECT kit_id, organisation_id, owner_id, kit, state, kit_type, location_id, health FROM kits_at_rest ORDER BY kit_id;
 
 -- name: listening
 UPDATE listening SET clock_s = 1000, resumed_clock_s = 0, state = 'listening', updated_at = clock_timestamp();
@@ -136,7 +148,7 @@ SELECT kit_id, organisation_id, tstzrange(NULL, NULL) FROM kits WHERE kit_id %% 
 -- Made again after the rows, which is several times faster than keeping them up to date.
 SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-WHERE c.relname IN ('kits', 'components', 'kit_words', 'book_events') AND c.relnamespace = current_schema()::regnamespace
+WHERE c.relname IN ('kits', 'components', 'kit_words', 'kit_marks', 'book_events') AND c.relnamespace = current_schema()::regnamespace
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid);
 
 -- name: drawn

@@ -51,6 +51,7 @@ BOOKS_ROWS: tuple[tuple[str, str], ...] = (
     ("search_", "the slowest search (id, label, serial, last four, placement reference): p95"),
     ("list_", "a page of kits or components: p95"),
     ("filter_", "a page with a filter, common or rare: p95"),
+    ("health_", "a page of kits of one health, by id or by when they were heard: p95"),
     ("kit", "all about one kit: p95"),
     ("step", "a step of a kit's life: p95"),
 )

@@ -37,8 +37,9 @@ UNION ALL
 FROM candidates c
 CROSS JOIN LATERAL (
     SELECT s.kit_id, s.kit, CASE WHEN s.resting <> 'unknown' THEN s.last_heard_at END AS heard_at,
-           CASE WHEN s.resting <> 'unknown' AND (s.held OR is_silent(s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
+           CASE WHEN s.resting <> 'unknown' AND (s.held OR is_silent(
+                    s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
+                    %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
                 THEN 'silent' ELSE s.resting END AS health
     FROM seen_heard s WHERE s.kit_id = c.kit_id OFFSET 0) h
 WHERE NOT (SELECT many FROM counted)
@@ -114,8 +115,8 @@ CROSS JOIN LATERAL (
     (SELECT k.kit_id, k.kit
     FROM kits k
     WHERE CASE WHEN %(down)s::boolean
-               THEN (k.organisation_id, k.kit) < (seen.organisation_id, %(after)s) AND k.organisation_id >= seen.organisation_id
-               ELSE (k.organisation_id, k.kit) > (seen.organisation_id, %(after)s) AND k.organisation_id <= seen.organisation_id
+               THEN k.organisation_id >= seen.organisation_id AND (k.organisation_id, k.kit) < (seen.organisation_id, %(after)s)
+               ELSE k.organisation_id <= seen.organisation_id AND (k.organisation_id, k.kit) > (seen.organisation_id, %(after)s)
           END
       AND kit_fits(k.kit, k.state, k.kit_type, k.organisation_id, k.owner_id, k.location_id, %(kit)s, %(q)s, %(state)s,
                    %(kit_type)s, %(organisation_id)s, %(owner_id)s, %(location_id)s)
@@ -179,8 +180,9 @@ SELECT c.kit_id
 FROM unnest(%(kit_ids)s::integer[]) AS c(kit_id)
 CROSS JOIN LATERAL (
     SELECT s.kit, s.state, s.kit_type, s.organisation_id, s.owner_id, s.location_id,
-           CASE WHEN s.resting <> 'unknown' AND (s.held OR is_silent(s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
+           CASE WHEN s.resting <> 'unknown' AND (s.held OR is_silent(
+                    s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
+                    %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
                 THEN 'silent' ELSE s.resting END AS health
     FROM seen_heard s WHERE s.kit_id = c.kit_id OFFSET 0) h
 WHERE (%(health)s::text IS NULL OR h.health = %(health)s)
@@ -192,10 +194,9 @@ WHERE (%(health)s::text IS NULL OR h.health = %(health)s)
 SELECT h.kit_id, h.kit, NULL::timestamptz AS heard_at
 FROM seen_heard h
 WHERE h.last_heard_at IS NOT NULL
-  AND CASE WHEN %(silent)s::boolean THEN (h.held OR is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
-           ELSE NOT (h.held OR is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8)) AND h.resting = %(health)s END
+  AND (is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
+                 %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8) OR h.held) = %(silent)s::boolean
+  AND (%(silent)s OR h.resting = %(health)s)
   AND kit_fits(h.kit, h.state, h.kit_type, h.organisation_id, h.owner_id, h.location_id, %(kit)s, %(q)s, %(state)s,
                %(kit_type)s, %(organisation_id)s, %(owner_id)s, %(location_id)s)
   AND CASE WHEN %(down)s::boolean THEN h.kit < %(after)s ELSE h.kit > %(after)s END
@@ -204,17 +205,12 @@ LIMIT %(limit)s;
 
 -- name: silent_share
 -- How many of those that were heard are silent, roughly; 0 when there are too few to tell.
-SELECT coalesce(avg(is_silent(s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
-                              %(clock_s)s::float8, %(resumed_clock_s)s::float8,
-                              %(grace_from_clock_s)s::float8)::integer), 0)::float8 AS share
-FROM heard_sample s;
+SELECT coalesce(avg(silent::integer), 0)::float8 AS share FROM heard_sample;
 
 -- name: edge
 -- The time beyond which some thousands of kits were heard: the end of the next window; null when fewer are left.
 SELECT (SELECT s.last_heard_at FROM heard_sample s
-        WHERE (%(silent)s::boolean IS NULL
-               OR %(silent)s = is_silent(s.heard_clock_s, s.watch_from_clock_s, s.watch_allowance_s, s.watch_interval_s,
-                          %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
+        WHERE (%(silent)s::boolean IS NULL OR s.silent = %(silent)s)
           AND CASE WHEN %(down)s::boolean THEN s.last_heard_at < %(after_at)s::timestamptz
                    ELSE s.last_heard_at > %(after_at)s END
         ORDER BY CASE WHEN NOT %(down)s THEN s.last_heard_at END, CASE WHEN %(down)s THEN s.last_heard_at END DESC
@@ -225,16 +221,14 @@ SELECT (SELECT s.last_heard_at FROM heard_sample s
 -- times alone, and looks up the kits of the window.
 SELECT h.kit_id, h.kit, h.last_heard_at AS heard_at
 FROM seen_heard h
-WHERE CASE WHEN %(down)s::boolean THEN h.last_heard_at <= %(after_at)s::timestamptz AND h.last_heard_at >= %(edge)s::timestamptz
-           ELSE h.last_heard_at >= %(after_at)s AND h.last_heard_at <= %(edge)s END
+WHERE CASE WHEN %(down)s::boolean THEN h.last_heard_at BETWEEN %(edge)s::timestamptz AND %(after_at)s::timestamptz
+           ELSE h.last_heard_at BETWEEN %(after_at)s AND %(edge)s END
   AND CASE WHEN %(down)s THEN (h.last_heard_at, h.kit) < (%(after_at)s, %(after)s)
            ELSE (h.last_heard_at, h.kit) > (%(after_at)s, %(after)s) END
   AND h.resting <> 'unknown'
-  AND CASE WHEN %(health)s::text IS NULL THEN true
-           WHEN %(silent)s::boolean THEN (h.held OR is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8))
-           ELSE NOT (h.held OR is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
-               %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8)) AND h.resting = %(health)s END
+  AND (%(silent)s::boolean IS NULL OR (is_silent(h.heard_clock_s, h.watch_from_clock_s, h.watch_allowance_s, h.watch_interval_s,
+                        %(clock_s)s::float8, %(resumed_clock_s)s::float8, %(grace_from_clock_s)s::float8) OR h.held) = %(silent)s)
+  AND (%(silent)s IS NULL OR %(silent)s OR h.resting = %(health)s)
   AND kit_fits(h.kit, h.state, h.kit_type, h.organisation_id, h.owner_id, h.location_id, %(kit)s, %(q)s, %(state)s,
                %(kit_type)s, %(organisation_id)s, %(owner_id)s, %(location_id)s)
 ORDER BY CASE WHEN NOT %(down)s THEN h.last_heard_at END, CASE WHEN %(down)s THEN h.last_heard_at END DESC,

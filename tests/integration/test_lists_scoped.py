@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -15,8 +16,10 @@ from fleet.access.entering import enter
 from fleet.access.principal import SYSTEM, Scope
 from fleet.db import roles
 from fleet.db.connect import connect
+from fleet.state import listing
 from fleet.state.listing import KitFilter, KitPosition, KitSort, list_kits
 from fleet.state.registry.components import list_components
+from fleet.state.verdict import Health
 from tests.people import add_organisations
 from tests.support import execute, rows
 
@@ -82,6 +85,33 @@ def fill(dsn: str, count: int = 120) -> None:
         cursor.execute("INSERT INTO kit_latest (kit_id) SELECT kit_id FROM kits")
 
 
+def hear(dsn: str) -> None:
+    """Most kits are heard, two at the same time each, and are of every health; the clock stands at 1000."""
+    execute(dsn, "UPDATE kits SET state = 'installed', wanted_components = '{\"app\": \"2\"}' WHERE kit_id %% 5 > 0")
+    execute(
+        dsn,
+        "UPDATE kit_latest l SET last_heard_at = '2026-11-01'::timestamptz + l.kit_id / 2 * interval '1 minute',"
+        " heard_clock_s = 100 * (l.kit_id %% 11), watch_allowance_s = CASE WHEN k.state = 'installed' THEN 400 END,"
+        " watch_interval_s = 100, watch_from_clock_s = 0, battery = l.kit_id %% 40"
+        " FROM kits k WHERE k.kit_id = l.kit_id AND k.kit_id %% 7 > 0",
+    )
+    execute(
+        dsn,
+        "INSERT INTO latest_reports (kit_id, kind, boot, seq, time, received_at, body)"
+        " SELECT kit_id, 'pairing', 'b', 1, now(), now(),"
+        " jsonb_build_array(jsonb_build_object('paired', kit_id %% 4 > 0))"
+        " FROM kits WHERE kit_id %% 3 = 0",
+    )
+    execute(dsn, "UPDATE listening SET clock_s = 1000, resumed_clock_s = 0, grace_from_clock_s = 0")
+    # One that answers again and is held to be silent until its alert says otherwise.
+    execute(
+        dsn,
+        "INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)"
+        " SELECT min(kit_id), 'silent', 'major', 'active', now(), '{}' FROM kit_latest"
+        " WHERE heard_clock_s = 1000 AND watch_allowance_s IS NOT NULL",
+    )
+
+
 def entered(dsn: str, what: str) -> list[Row]:
     kit = what == "kits"
     query = (
@@ -125,11 +155,13 @@ COMPONENT_FILTERS: tuple[tuple[Mapping[str, Any], Callable[[Row], bool]], ...] =
 )
 
 
-async def all_kits(connection: Any, chosen: Mapping[str, Any], sort: KitSort) -> list[str]:
+async def all_kits(
+    connection: Any, chosen: Mapping[str, Any], sort: KitSort, limit: int = 7, budget_s: float = 10
+) -> list[str]:
     found: list[str] = []
     after: KitPosition | None = None
     for _ in range(100):
-        page = await list_kits(connection, KitFilter(**chosen), sort=sort, after=after, limit=7)
+        page = await list_kits(connection, KitFilter(**chosen), sort=sort, after=after, limit=limit, budget_s=budget_s)
         found += [each.kit for each in page.kits]
         after = page.end
         if after is None:
@@ -164,3 +196,44 @@ async def test_a_list_holds_what_its_filters_say(database: str, scope: frozenset
         for chosen, fits in COMPONENT_FILTERS:
             numbers = [row.key for row in components if within(scope, row, chosen) and fits(row)]
             assert await all_components(connection, chosen) == numbers, chosen
+
+
+JUDGED = """
+SELECT kit_id, kit, last_heard_at, state, kit_type, organisation_id, owner_id,
+       kit_health(state = 'installed', heard, silent, drifted, pairing_lost, battery_low, storage_low, clock_skewed)
+FROM kit_facts ORDER BY last_heard_at NULLS FIRST, kit
+"""
+
+
+@pytest.mark.parametrize("scope", SCOPES[::2])
+@pytest.mark.parametrize("way", ["few", "walked", "late"])
+async def test_by_every_health_and_order_a_list_is_what_is_judged(
+    database: str, scope: frozenset[str] | None, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database, 180)
+    hear(database)
+    if way != "few":
+        monkeypatch.setattr(listing, "FEW", 3)
+        monkeypatch.setattr(listing, "SAMPLED", 4)
+    ids = dict(rows(database, "SELECT slug, organisation_id FROM organisations"))
+    numbers = None if scope is None else frozenset(ids[slug] for slug in scope)
+    judged = [row for row in rows(database, JUDGED) if numbers is None or row[5] in numbers or row[6] in numbers]
+    assert {row[7] for row in judged} == set(Health)
+    connection = await connect(database, role="test", run_as=roles.API)
+    async with connection, connection.transaction():
+        await enter(connection, SYSTEM, Scope(numbers))
+        found = partial(all_kits, connection, limit=20, budget_s=0.0 if way == "late" else 10.0)
+        for health in (None, *Health):
+            for narrowed in ({}, {"state": "installed"}, {"kit_type": "x"}):
+                by_time = [
+                    row[1]
+                    for row in judged
+                    if health in (None, row[7])
+                    and narrowed.get("state", row[3]) == row[3]
+                    and narrowed.get("kit_type", row[4]) == row[4]
+                ]
+                chosen = {"health": health, **narrowed}
+                assert await found(chosen, KitSort.HEARD) == by_time, chosen
+                assert await found(chosen, KitSort.HEARD_DOWN) == by_time[::-1], chosen
+                assert await found(chosen, KitSort.KIT) == sorted(by_time), chosen
+                assert await found(chosen, KitSort.KIT_DOWN) == sorted(by_time)[::-1], chosen

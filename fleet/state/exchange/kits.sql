@@ -137,8 +137,9 @@ ANALYZE kit_change;
 SELECT count(*) FROM (
     SELECT FROM kit_latest WHERE kit_id IN (
         SELECT kit_id FROM kit_change
-        WHERE (state, expected_interval_s, tolerance)
-            IS DISTINCT FROM (new_state, new_expected_interval_s, new_tolerance))
+        WHERE (state, expected_interval_s, tolerance, kit_type, location_id, wanted_components, organisation_id, owner_id)
+            IS DISTINCT FROM (new_state, new_expected_interval_s, new_tolerance, new_kit_type, new_location_id,
+                              new_wanted_components, new_organisation_id, new_owner_id))
     ORDER BY kit_id FOR UPDATE) locked;
 
 -- name: end_placements

@@ -139,11 +139,15 @@ WHERE (SELECT sees_all()) OR m.organisation_id = ANY ((SELECT seen_organisations
    OR m.owner_id = ANY ((SELECT seen_organisations())::integer[]);
 GRANT SELECT ON seen_marks TO fleet_api, fleet_worker;
 
--- When a hundredth of the kits were heard: how far a page by that time has to look. It tells of no kit and nobody.
+-- When a hundredth of the kits were heard, always the same ones, and whether they are silent: it tells how far a page by
+-- that time has to look, and of no kit and of nobody.
 CREATE VIEW heard_sample AS
-SELECT last_heard_at, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
-FROM kit_latest TABLESAMPLE SYSTEM (1) WHERE last_heard_at IS NOT NULL;
+SELECT l.last_heard_at,
+       is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
+                 c.clock_s, c.resumed_clock_s, c.grace_from_clock_s) AS silent
+FROM kit_latest l TABLESAMPLE SYSTEM (1) REPEATABLE (11) CROSS JOIN listening c
+WHERE l.last_heard_at IS NOT NULL;
 GRANT SELECT ON heard_sample TO fleet_api, fleet_worker;
 
--- One organisation's lines of the audit, newest first.
+-- An organisation's lines of the audit, newest first.
 CREATE INDEX audit_by_organisation ON audit (organisation_id, at, audit_id);

@@ -215,11 +215,14 @@ def _without_log(request: Request) -> Request:
 
 def _entries(changes: Sequence[Change]) -> list[dict[str, Any]]:
     flat = [(change.request.request_id, entry) for change in changes for entry in change.entries]
-    return [{"n": n, "request_id": request_id, **asdict(entry)} for n, (request_id, entry) in enumerate(flat)]
+    return [
+        {"n": n, "request_id": i, "at": e.at, "actor": e.actor, "what": e.what.value, "body": e.body}
+        for n, (i, e) in enumerate(flat)
+    ]
 
 
 def _row(change: Change, after: Standing) -> dict[str, Any]:
-    return {"request_id": change.request.request_id, **asdict(after)}
+    return {"request_id": change.request.request_id, **{name: getattr(after, name) for name in _STANDING}}
 
 
 def _teaches(change: Change, after: Standing) -> bool:

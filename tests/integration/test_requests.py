@@ -1,0 +1,250 @@
+"""Alerts become service requests, come back and end by proof; a request's row is what its log comes to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from fleet.access.principal import SYSTEM
+from fleet.alerts.requests import desk, opening, proving
+from fleet.alerts.requests.proof import Verdict
+from fleet.db import roles
+from tests.alerts_world import World
+from tests.alerts_world import world as make_world
+from tests.requests_world import differences
+
+pytestmark = pytest.mark.storage
+DAY = timedelta(days=1)
+
+
+class Desk(World):
+    """A fleet whose alerts are written by the test itself, with the worker's rights."""
+
+    async def alert(self, kit_id: int, rule: str = "silent", severity: str = "major") -> int:
+        """An active alert, not yet in any request."""
+        return int(
+            await self.value(
+                "INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)"
+                " VALUES (%s, %s, %s, 'active', %s, '{}') RETURNING alert_id",
+                kit_id, rule, severity, self.now,
+            )
+        )  # fmt: skip
+
+    async def clear(self, *alert_ids: int, resolution: str = "proof") -> int:
+        """Alerts clear, and their requests with them; how many of those ended."""
+        await self.connection.execute(
+            "UPDATE alerts SET state = 'cleared', cleared_at = %s, resolution = %s WHERE alert_id = ANY (%s)",
+            (self.now, resolution, list(alert_ids)),
+        )
+        return await opening.resolve_for_alerts(self.connection, alert_ids, self.now)
+
+    async def open(self, *alert_ids: int) -> int:
+        """Requests for alerts; how many are open now that were not."""
+        return await opening.open_for_alerts(self.connection, alert_ids, self.now)
+
+    async def requests(self, columns: str = "state, reopened") -> list[Any]:
+        """What the requests say, by number."""
+        return await self.rows(f"SELECT {columns} FROM service_requests ORDER BY request_id")
+
+    async def pass_(self, time: timedelta) -> None:
+        """The kits are heard at the end of it."""
+        await self.advance(time.total_seconds(), heard=await self.scalars("SELECT kit_id FROM kits"))
+
+    async def paired(self, kit_id: int, *peripherals: dict[str, Any]) -> None:
+        """What the tablet says of its devices."""
+        await self.connection.execute(
+            "INSERT INTO latest_reports VALUES (%s, 'pairing', 'b', 1, %s, %s, %s)"
+            " ON CONFLICT (kit_id, kind) DO UPDATE SET body = excluded.body",
+            (kit_id, self.now, self.now, Jsonb(list(peripherals))),
+        )
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[Desk]:
+    async with make_world(database) as made:
+        desk = Desk(made.connection)
+        await desk.listen()
+        await desk.connection.execute(f"SET ROLE {roles.WORKER}".encode())
+        yield desk
+        assert await differences(desk.connection) == [], "every row is what its log comes to"
+
+
+async def test_later_alerts_join_the_open_request(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    first = await world.alert(kit)
+    assert await world.open(first) == 1
+    assert await world.open(first) == 0, "twice is once"
+    await world.connection.execute("UPDATE alerts SET state = 'cleared', cleared_at = now(), resolution = 'proof'")
+    assert await world.open(await world.alert(kit, severity="critical")) == 0
+    assert await world.requests("state, priority") == [("open", "urgent")]
+    assert await world.value("SELECT count(*) FROM request_alerts") == 2
+
+
+async def test_suppressed_alerts_open_nothing_until_they_are_told(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.connection.execute("UPDATE alerts SET suppressed_by = 'maintenance:1'")
+    assert await world.open(alert) == 0
+    await world.connection.execute("UPDATE alerts SET suppressed_by = NULL")
+    assert await world.open(alert) == 1
+
+
+async def test_what_comes_back_within_the_window_opens_its_request_again(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    assert await world.clear(alert) == 1
+    assert await world.requests("state, resolution, found_cause") == [("resolved", "proof", "self-cleared")]
+    await world.pass_(6 * DAY)
+    alert = await world.alert(kit)
+    assert await world.open(alert) == 1
+    assert await world.requests() == [("open", 1)]
+    await world.clear(alert)
+    await world.pass_(8 * DAY)
+    await world.open(await world.alert(kit))
+    assert await world.requests() == [("resolved", 1), ("open", 0)]
+    types = await world.scalars("SELECT type FROM events ORDER BY event_id")
+    assert types == [
+        "request.opened", "request.resolved", "request.reopened", "request.resolved", "request.opened",
+    ]  # fmt: skip
+
+
+async def test_a_contract_says_how_long_a_request_comes_back(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    await world.connection.execute("UPDATE contracts SET reopen_days = 1")
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    await world.clear(alert)
+    await world.pass_(2 * DAY)
+    await world.open(await world.alert(kit))
+    assert await world.requests() == [("resolved", 0), ("open", 0)]
+
+
+async def test_a_kit_that_was_away_begins_anew(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    await world.clear(alert, resolution="not_watched")
+    await world.open(await world.alert(kit))
+    assert await world.requests() == [("resolved", 0), ("open", 0)]
+
+
+async def test_an_important_programme_is_answered_sooner(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    await world.connection.execute("UPDATE request_settings SET important_programmes = '{heart}'")
+    await world.connection.execute("INSERT INTO kit_types (kit_type, programme) VALUES ('h', 'heart')")
+    kits = await world.add(2)
+    await world.connection.execute("UPDATE kits SET kit_type = 'h' WHERE kit_id = %s", (kits[0],))
+    await world.open(*[await world.alert(kit) for kit in kits])
+    assert await world.requests("priority") == [("urgent",), ("high",)]
+
+
+async def test_alerts_of_a_merged_request_go_to_the_one_that_speaks_for_it(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    alerts = [await world.alert(kit) for kit in kits]
+    await world.open(*alerts)
+    first, second = [row[0] for row in await world.requests("number")]
+    await desk.merge(world.connection, first, second, by=SYSTEM)
+    assert await world.requests("state, resolution, merged_into") == [
+        ("closed", f"merged:{second}", second), ("open", None, None),
+    ]  # fmt: skip
+    await world.connection.execute("UPDATE alerts SET state = 'cleared', cleared_at = now(), resolution = 'proof'")
+    assert await world.open(await world.alert(kits[0])) == 0
+    assert await world.value("SELECT count(*) FROM request_alerts JOIN service_requests USING (request_id)") == 3
+    assert await world.value("SELECT count(DISTINCT request_id) FROM request_alerts") == 1
+
+
+async def test_a_request_closes_when_its_kit_was_well_for_a_while(world: Desk) -> None:
+    (kit,) = await world.add(1, interval_s=3600)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    await world.clear(alert)
+    scale = {"serial": "W", "kind": "scale", "paired": True}
+    await world.paired(kit, {**scale, "last_contact": None})
+    await world.pass_(DAY)
+    assert await proving.prove(world.connection, world.now) == {}
+    await world.paired(kit, {**scale, "last_contact": world.now.isoformat()})
+    await world.advance(7 * 3600)
+    assert await proving.prove(world.connection, world.now) == {}, "silent again"
+    await world.pass_(timedelta(seconds=1))
+    assert await proving.prove(world.connection, world.now) == {Verdict.PROVEN: 1}
+    assert await world.requests("state, proven, resolution") == [("closed", True, "proof")]
+    assert await world.scalars("SELECT type FROM events ORDER BY event_id DESC LIMIT 1") == ["request.closed"]
+    assert await proving.prove(world.connection, world.now) == {}
+
+
+async def test_what_was_resolved_by_hand_opens_again_when_nothing_proves_it(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    alerts = [await world.alert(kit) for kit in kits]
+    await world.open(*alerts)
+    for (number,) in await world.requests("number"):
+        said = {"cause": "tablet_fault", "remedy": "restarted", "resolution": None}
+        assert await desk.resolve(world.connection, number, **said, by=SYSTEM) is None
+    resolved_at = await world.value("SELECT max(resolved_at) FROM service_requests")
+    await world.connection.execute(
+        "UPDATE alerts SET state = 'cleared', cleared_at = now() WHERE alert_id = %s", alerts[:1]
+    )
+    world.now = resolved_at + DAY
+    assert await proving.prove(world.connection, world.now) == {Verdict.FAILED: 1}
+    assert await world.requests() == [("resolved", 0), ("open", 1)]
+    world.now = resolved_at + 14 * DAY
+    assert await proving.prove(world.connection, world.now) == {Verdict.FAILED: 1}
+    assert await world.requests() == [("open", 1), ("open", 1)]
+    assert (
+        await world.scalars("SELECT body ->> 'because' FROM request_events WHERE body ? 'because'")
+        == ["not_proven"] * 2
+    )
+
+
+async def test_an_incident_has_one_request_that_ends_and_closes_with_it(world: Desk) -> None:
+    incident = await world.value(
+        "INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)"
+        " VALUES ('silent', 'open', %s, 1, 9) RETURNING incident_id",
+        world.now,
+    )
+    assert await opening.open_for_incident(world.connection, incident, world.now) == 1
+    assert await opening.open_for_incident(world.connection, incident, world.now) == 0
+    assert await world.requests("state, priority, line") == [("open", "urgent", "service")]
+    await world.connection.execute(
+        "UPDATE incidents SET state = 'cleared', cleared_at = %s, cleared_clock_s = 2", (world.now,)
+    )
+    assert await opening.resolve_for_incident(world.connection, incident, world.now) == 1
+    assert await opening.resolve_for_incident(world.connection, incident, world.now) == 0
+    assert await proving.prove(world.connection, world.now + DAY) == {Verdict.PROVEN: 1}
+
+
+async def test_what_ended_says_what_ran_on_the_tablet(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    await world.report(kit, app="4.2", os="14", tablet_serial="T-1")
+    alert = await world.alert(kit)
+    await world.open(alert)
+    await world.clear(alert)
+    lessons = await world.rows("SELECT cause, found_cause, remedy, versions FROM request_lessons")
+    assert lessons == [("silent", "self-cleared", "self-cleared", {"app": "4.2", "os": "14"})]
+
+
+async def test_two_thousand_alerts_of_a_tick_open_and_end_their_requests_at_once(world: Desk) -> None:
+    kits = await world.add(2_000)
+    alerts = await world.scalars(
+        "INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)"
+        " SELECT unnest(%s::integer[]), 'silent', 'major', 'active', %s, '{}' RETURNING alert_id",
+        kits,
+        world.now,
+    )
+    began_s = time.perf_counter()
+    async with world.connection.transaction():
+        assert await world.open(*alerts) == 2_000
+    opened_s = time.perf_counter()
+    async with world.connection.transaction():
+        assert await world.clear(*alerts) == 2_000
+    ended_s = time.perf_counter()
+    print(f"opened in {opened_s - began_s:.2f} s, ended in {ended_s - opened_s:.2f} s")
+    assert max(opened_s - began_s, ended_s - opened_s) < 10, "a bound for busy machines: the bench has the figures"

@@ -118,6 +118,7 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     used = f"{side}-installed"
     await make(f"/kits/{used}/swaps", _swap(side, pieces["scale"], spares[2]))
     await make(f"/kits/{used}/commands", {"name": "ping", "arguments": {"note": side}})
+    await make(f"/kits/{used}/credentials")
     await make(f"/components/{more[0]['id']}/transitions", {"to": "faulty", "reason": f"dropped at {side}"})
     call = {"kit": used, "minutes": 3, "caller": "citizen", "reason": "question", "outcome": "informed"}
     await make("/calls", {**call, "note": f"about {side}"})

@@ -31,6 +31,7 @@ from fleet.updates.credentials.store import Expected, Standing
 TOPICS = Topics()
 KIT = "K-1"
 RIGHT = Client(KIT, KIT, False, 2, frozenset({role_name(KIT)}), frozenset())
+OFF = replace(RIGHT, disabled=True)
 ROLE = {"rolename": role_name(KIT), "acls": role_acls(TOPICS, KIT)}
 ISSUED, REVOKED = Wanted(KIT, 2, "issued", "secret"), Wanted(KIT, 2, "revoked")
 KNOWN = Expected(1, KIT, 2, "issued", 1, applied=True, has_password=False, waits_for_file=False)
@@ -45,13 +46,16 @@ def told(done: Steps) -> list[str]:
     [
         (ISSUED, None, None, ["createRole", "createClient"], None),
         (ISSUED, None, ROLE, ["createClient"], None),
-        (ISSUED, RIGHT, ROLE, ["disableClient", "modifyClient", "enableClient"], None),
-        (ISSUED, RIGHT, {**ROLE, "acls": []}, ["modifyRole", "disableClient", "modifyClient", "enableClient"], None),
+        (ISSUED, RIGHT, ROLE, ["modifyClient"], None),
+        (ISSUED, OFF, ROLE, ["modifyClient", "enableClient"], None),
+        (ISSUED, RIGHT, {**ROLE, "acls": []}, ["modifyRole", "modifyClient"], None),
         (REVOKED, None, None, [], None),
         (REVOKED, RIGHT, ROLE, ["disableClient"], None),
-        (REVOKED, replace(RIGHT, disabled=True), ROLE, ["disableClient"], None),
-        (replace(ISSUED, password=None), RIGHT, ROLE, ["enableClient"], None),
-        (replace(ISSUED, password=None), replace(RIGHT, client_id=None), ROLE, ["modifyClient", "enableClient"], None),
+        (REVOKED, OFF, ROLE, [], None),
+        (replace(ISSUED, password=None), RIGHT, ROLE, [], None),
+        (replace(ISSUED, password=None), OFF, ROLE, ["enableClient"], None),
+        (replace(ISSUED, password=None), replace(OFF, client_id=None), ROLE, ["modifyClient", "enableClient"], None),
+        (replace(ISSUED, password=None), replace(OFF, generation=1), ROLE, [], LOST),
         (replace(ISSUED, password=None), replace(RIGHT, generation=1), ROLE, ["disableClient"], LOST),
         (replace(ISSUED, password=None), replace(RIGHT, generation=None), ROLE, ["disableClient"], LOST),
         (replace(ISSUED, password=None), None, ROLE, [], LOST),
@@ -84,15 +88,15 @@ def test_a_password_goes_where_it_is_needed_and_into_no_repr() -> None:
     ("client", "expected", "verdict"),
     [
         (RIGHT, None, Verdict.STRANGER),
-        (replace(RIGHT, disabled=True), None, Verdict.RIGHT),
+        (OFF, None, Verdict.RIGHT),
         (RIGHT, KNOWN, Verdict.RIGHT),
-        (replace(RIGHT, disabled=True), KNOWN, Verdict.REPAIR),
+        (OFF, KNOWN, Verdict.REPAIR),
         (replace(RIGHT, generation=1), KNOWN, Verdict.REPAIR),
         (replace(RIGHT, client_id="other"), KNOWN, Verdict.REPAIR),
         (replace(RIGHT, roles=RIGHT.roles | {"admin"}), KNOWN, Verdict.REPAIR),
         (replace(RIGHT, groups=frozenset({"all"})), KNOWN, Verdict.REPAIR),
         (RIGHT, replace(KNOWN, state="revoked"), Verdict.REPAIR),
-        (replace(RIGHT, disabled=True), replace(KNOWN, state="revoked"), Verdict.RIGHT),
+        (OFF, replace(KNOWN, state="revoked"), Verdict.RIGHT),
         (RIGHT, replace(KNOWN, state="revoked", applied=False), Verdict.RIGHT),
         (RIGHT, replace(KNOWN, applied=False, has_password=True), Verdict.RIGHT),
         (RIGHT, replace(KNOWN, applied=False, waits_for_file=True), Verdict.ARRIVED),

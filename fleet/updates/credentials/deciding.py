@@ -41,15 +41,18 @@ def steps(topics: Topics, wanted: Wanted, client: Client | None, role: Mapping[s
     if client is not None and not client.is_a_kits:
         return Steps(problem="the broker has an account by this name that is no kit's: rename that account")
     if wanted.state == State.REVOKED:
-        return Steps() if client is None else Steps(({"command": "disableClient", **name},))
+        return Steps(() if client is None or client.disabled else ({"command": "disableClient", **name},))
     if wanted.password is None:
         return _without_password(topics, wanted, client, role)
     who = {**name, "password": wanted.password, **_described(wanted)}
     if client is None:
         return Steps((*_role(topics, wanted.kit, role), {"command": "createClient", **who}))
-    # Whoever is connected with the password before is thrown out first.
-    off, on = ({"command": command, **name} for command in ("disableClient", "enableClient"))
-    return Steps((*_role(topics, wanted.kit, role), off, {"command": "modifyClient", **who}, on))
+    # A change throws out whoever is connected. Each command has the broker write its whole file: no more than needed.
+    return Steps((*_role(topics, wanted.kit, role), {"command": "modifyClient", **who}, *_enabling(client)))
+
+
+def _enabling(client: Client) -> tuple[Json, ...]:
+    return ({"command": "enableClient", "username": client.username},) if client.disabled else ()
 
 
 def _without_password(topics: Topics, wanted: Wanted, client: Client | None, role: Mapping[str, Any] | None) -> Steps:
@@ -57,9 +60,9 @@ def _without_password(topics: Topics, wanted: Wanted, client: Client | None, rol
         return Steps(problem=LOST)
     name = {"username": wanted.kit}
     if client.generation != wanted.generation:
-        return Steps(({"command": "disableClient", **name},), LOST)
+        return Steps(() if client.disabled else ({"command": "disableClient", **name},), LOST)
     mending = () if client.is_bound else ({"command": "modifyClient", **name, **_described(wanted)},)
-    return Steps((*_role(topics, wanted.kit, role), *mending, {"command": "enableClient", **name}))
+    return Steps((*_role(topics, wanted.kit, role), *mending, *_enabling(client)))
 
 
 def _described(wanted: Wanted) -> Json:

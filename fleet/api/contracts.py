@@ -286,7 +286,7 @@ async def sla_statistics(call: ReadRequestStatistics, query: Annotated[Fulfilmen
     """How contracts were fulfilled, by month of opening, contract and priority."""
     first, last = _months(query)
     found = await fulfilment.fulfilment(call.connection, first=first, last=last, contract=query.contract)
-    return FulfilmentAnswer(items=[_line(each) for each in found])
+    return FulfilmentAnswer(items=[line_of(each) for each in found])
 
 
 def _months(query: FulfilmentQuery) -> tuple[date, date]:
@@ -302,7 +302,8 @@ def _month(count: int) -> date:
     return date(count // 12, count % 12 + 1, 1)
 
 
-def _line(found: fulfilment.Fulfilment) -> Fulfilment:
+def line_of(found: fulfilment.Fulfilment) -> Fulfilment:
+    """A line with the share of promises kept."""
     names = Fulfilment.model_fields.keys() - {"solution_fulfilled"}
     values: dict[str, Any] = {name: getattr(found, name) for name in names}
     # What is open and not late yet says nothing about the promise.

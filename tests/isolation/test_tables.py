@@ -24,6 +24,7 @@ SHARED = {
     "incident_settings": "when many are a mass event, the same for all",
     "listening": "our own clock",
     "grafana_listening": "our own clock",
+    "heard_sample": "times alone, of no kit and nobody",
     "retention_policies": "how long things are kept, the same for all",
     "billing_start": "since when is charged, the same for all",
     "billing_months": "which months are closed, the same for all",

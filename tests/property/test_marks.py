@@ -49,7 +49,7 @@ class Entered:
     value: str
 
 
-CONTENT = {
+CONTENT: dict[Kind, st.SearchStrategy[dict[str, Any]]] = {
     Kind.HEARTBEAT: st.fixed_dictionaries(
         {
             "battery": st.sampled_from([None, 3.0, 14.9, 15.0, 80.0]),

@@ -59,10 +59,15 @@ async def named(kits: Sequence[str]) -> AsyncIterator[Sequence[str]]:
 async def broker_file(connection: Connection, settings: Settings) -> Json:
     """What the plugin's file shall hold: our own accounts as the settings have them, and every kit.
 
-    Raises ConfigError where a setting has no user and password to make an account of.
+    Raises ConfigError where a setting has no user and password to make an account of, or the name of a kit.
     """
     accounts = _accounts(settings)
     kits = [each async for each in store.entries(connection)]
+    taken = {account.username for account in accounts} & {each.kit for each in kits}
+    if taken:
+        raise ConfigError(
+            f"{', '.join(sorted(taken))}: an account of the server's own has the name of a kit: rename it"
+        )
     return document(Topics(settings.topic_root), accounts, kits)
 
 

@@ -46,6 +46,7 @@ FIRST_RETRY_S, LONGEST_RETRY_S = 0.5, 10.0
 REFUSED_PAUSES_S = (1.0, 300.0)
 """Between attempts at what the plugin refuses: the first, and the longest after doubling."""
 OTHER_KEY = "the password was sealed with another FLEET_SECRET_KEY than this worker has: give it the API's"
+RESERVED = "an account of the server's own has this name: rename that account"
 NO_KEY = "FLEET_SECRET_KEY is not set for this worker: give it the API's"
 
 
@@ -56,6 +57,8 @@ class Tools:
     connection: Connection
     topics: Topics
     envelope: Envelope | None
+    reserved: frozenset[str] = frozenset()
+    """Names of our own accounts, which no kit may have."""
 
 
 async def keep_credentials(settings: Settings, dsn: str, goes_on: GoesOn, pause: Pause) -> None:
@@ -69,13 +72,20 @@ async def keep_credentials(settings: Settings, dsn: str, goes_on: GoesOn, pause:
             await pause(IDLE_S)
         return
     connection = await connect(dsn, role="worker-entry", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S)
-    key = settings.secret_key
-    tools = Tools(connection, Topics(settings.topic_root), None if key is None else Envelope(key.get_secret_value()))
+    tools = _tools(settings, connection)
     try:
         await Keeper(tools, settings, goes_on, pause).run()
     finally:
         forget()
         await connection.close()
+
+
+def _tools(settings: Settings, connection: Connection) -> Tools:
+    key = settings.secret_key
+    envelope = None if key is None else Envelope(key.get_secret_value())
+    server = None if settings.mqtt_url is None else settings.endpoint().username
+    reserved = frozenset(filter(None, (server, settings.admin_endpoint().username)))
+    return Tools(connection, Topics(settings.topic_root), envelope, reserved)
 
 
 class Keeper:
@@ -142,6 +152,9 @@ async def tell_due(tools: Tools, control: Control) -> bool:
 
 
 async def _tell(tools: Tools, control: Control, each: Due) -> None:
+    if each.kit in tools.reserved:
+        await _note(tools.connection, each, RESERVED)
+        return
     wanted, closed = _opened(tools, each)
     try:
         planned = steps(tools.topics, wanted, *await control.client_and_role(each.kit, role_name(each.kit)))

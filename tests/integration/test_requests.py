@@ -190,7 +190,7 @@ async def test_what_was_resolved_by_hand_opens_again_when_nothing_proves_it(worl
         assert await desk.resolve(world.connection, number, **said, by=SYSTEM) is None
     resolved_at = await world.value("SELECT max(resolved_at) FROM service_requests")
     await world.connection.execute(
-        "UPDATE alerts SET state = 'cleared', cleared_at = now() WHERE alert_id = %s", alerts[:1]
+        "UPDATE alerts SET state = 'cleared', cleared_at = now(), resolution = 'proof' WHERE alert_id = %s", alerts[:1]
     )
     world.now = resolved_at + DAY
     assert await proving.prove(world.connection, world.now) == {Verdict.FAILED: 1}

@@ -12,7 +12,8 @@ import pytest
 from fleet.access.roles import Role
 from tests.api import api, caller, make_token, pages, problem, running_app
 from tests.books_world import made
-from tests.support import add_kits, add_organisations, execute, rows, value
+from tests.people import add_organisations
+from tests.support import add_kits, execute, rows, value
 
 PATH = "/api/v1/maintenance-windows"
 

@@ -81,10 +81,11 @@ async def settings(connection: Connection) -> dict[str, Settings]:
     return {row[0]: Settings(*row[1:]) for row in await cursor.fetchall()}
 
 
-async def scan(connection: Connection, clock: Listening, rule: Rule, given: Settings) -> Scan:
+async def scan(connection: Connection, clock: Listening, rule: Rule, given: Settings, now: datetime) -> Scan:
     """Look over the whole fleet in one pass; to a disabled rule nobody is silent."""
     values = {
         **_clock(clock),
+        "now": now,
         "overdue_intervals": mass.OVERDUE_INTERVALS,
         "overdue_slack_s": mass.OVERDUE_SLACK_S,
         "window_s": given.window_s,
@@ -121,11 +122,19 @@ async def alerts_of(connection: Connection, kit_ids: list[int], clock: Listening
 
 
 async def alerts_of_a_moment_ago(
-    connection: Connection, clock: Listening, cohort: Cohort, opened_after: datetime, opened_before: datetime
+    connection: Connection,
+    clock: Listening,
+    cohort: Cohort,
+    opened_after: datetime,
+    opened_before: datetime,
+    *,
+    now: datetime,
 ) -> list[SilentAlert]:
-    """Active `silent` alerts of silent kits of the cohort that opened in between; a bounded number."""
+    """Active `silent` alerts of silent kits of the cohort that opened in between, or in maintenance that is over; a
+    bounded number."""
     values = {
         **_clock(clock),
+        "now": now,
         "cohort": str(cohort),
         "opened_after": opened_after,
         "opened_before": opened_before,

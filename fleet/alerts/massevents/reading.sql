@@ -23,35 +23,54 @@ WITH overdue AS MATERIALIZED (
 ), silent AS MATERIALIZED (
     SELECT kit_id, deadline_clock_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
 ), placed AS MATERIALIZED (
-    SELECT kit_id, NULL::bigint AS incident_id, recovering_since
+    SELECT kit_id, NULL::bigint AS incident_id, recovering_since,
+           coalesce(suppressed_by LIKE 'maintenance:%%', false) AS worked_on
     FROM alerts WHERE rule = 'silent' AND state = 'active'
     UNION ALL
-    SELECT kit_id, incident_id, NULL FROM incident_members WHERE rule = 'silent' AND left_at IS NULL
+    SELECT kit_id, incident_id, NULL, false FROM incident_members WHERE rule = 'silent' AND left_at IS NULL
 ), standing AS MATERIALIZED (
-    SELECT s.kit_id, s.deadline_clock_s, p.kit_id IS NOT NULL AS placed, p.incident_id
+    SELECT s.kit_id, s.deadline_clock_s, p.kit_id IS NOT NULL AS placed, p.incident_id, coalesce(p.worked_on, false) AS worked_on
     FROM silent s LEFT JOIN placed p USING (kit_id)
-), evidence AS MATERIALIZED (
-    SELECT kit_id, greatest(0, ceil((%(clock_s)s - deadline_clock_s) / (%(window_s)s / 2)) - 1)::integer AS half,
+), excused AS MATERIALIZED (
+    -- Maintenance took of their time.
+    SELECT kit_id FROM kits_excused_from_silence(
+        ARRAY(SELECT kit_id FROM standing WHERE NOT placed), %(clock_s)s, %(now)s) AS e(kit_id)
+), unplaced AS MATERIALIZED (
+    SELECT s.kit_id, s.deadline_clock_s FROM standing s
+    WHERE NOT s.placed AND NOT EXISTS (SELECT FROM excused e WHERE e.kit_id = s.kit_id)
+), together AS MATERIALIZED (
+    -- Those whose maintenance is over, and who stay silent, turn up now.
+    SELECT kit_id, CASE WHEN worked_on THEN 0
+                        ELSE greatest(0, ceil((%(clock_s)s - deadline_clock_s) / (%(window_s)s / 2)) - 1) END::integer AS half,
            false AS coming
     FROM standing
-    WHERE CASE WHEN placed THEN incident_id IS NULL AND deadline_clock_s >= %(clock_s)s - %(window_s)s ELSE true END
+    WHERE CASE WHEN placed THEN incident_id IS NULL AND (worked_on OR deadline_clock_s >= %(clock_s)s - %(window_s)s)
+               ELSE true END
     UNION ALL
     SELECT kit_id, 0, true FROM overdue
     WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + %(window_s)s
+), maintained AS MATERIALIZED (
+    SELECT m.kit_id FROM kits_in_maintenance(ARRAY(SELECT kit_id FROM together), %(now)s) m
+    WHERE m.rules IS NULL OR 'silent' = ANY (m.rules)
+), evidence AS MATERIALIZED (
+    -- What somebody works on is no mass event.
+    SELECT * FROM together t
+    WHERE NOT EXISTS (SELECT FROM maintained m WHERE m.kit_id = t.kit_id)
+      AND NOT EXISTS (SELECT FROM excused e WHERE e.kit_id = t.kit_id)
 ), measure AS MATERIALIZED (
     SELECT count(*) AS evidence, greatest(1, count(*) / %(sample)s) AS stride FROM evidence
 ), sampled AS MATERIALIZED (
     SELECT e.* FROM evidence e CROSS JOIN measure m
     WHERE m.evidence > %(least)s AND (hashint4(e.kit_id)::bigint + 2147483648) %% m.stride = 0
 )
-SELECT (SELECT count(*) FROM standing WHERE NOT placed) AS unplaced,
+SELECT (SELECT count(*) FROM unplaced) AS unplaced,
        (SELECT stride FROM measure) AS stride,
        ARRAY(SELECT kit_id FROM sampled ORDER BY kit_id) AS sample_kits,
        ARRAY(SELECT half FROM sampled ORDER BY kit_id) AS sample_halves,
        ARRAY(SELECT coming FROM sampled ORDER BY kit_id) AS sample_coming,
-       ARRAY((SELECT kit_id FROM standing WHERE NOT placed ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s)
+       ARRAY((SELECT kit_id FROM unplaced ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s)
              UNION
-             (SELECT kit_id FROM standing WHERE NOT placed ORDER BY deadline_clock_s DESC, kit_id LIMIT %(limit)s))
+             (SELECT kit_id FROM unplaced ORDER BY deadline_clock_s DESC, kit_id LIMIT %(limit)s))
            AS candidates,
        ARRAY(SELECT kit_id FROM placed p
              WHERE NOT EXISTS (SELECT FROM silent s WHERE s.kit_id = p.kit_id)
@@ -83,11 +102,17 @@ FROM alerts a JOIN kit_latest l USING (kit_id)
 WHERE a.rule = 'silent' AND a.state = 'active' AND a.kit_id = ANY(%(kit_ids)s)
 
 -- name: alerts_of_a_moment_ago
--- What kits of a cohort opened on their own shortly before it was known why.
+-- What kits of a cohort opened on their own shortly before it was known why, or stays of maintenance that is over.
+WITH worked_on AS MATERIALIZED (
+    SELECT kit_id FROM kits_in_maintenance(ARRAY(
+        SELECT kit_id FROM alerts WHERE rule = 'silent' AND state = 'active' AND suppressed_by LIKE 'maintenance:%%'), %(now)s)
+)
 SELECT a.alert_id, a.kit_id, a.recovering_since, a.evidence, l.heard_clock_s, l.watch_allowance_s AS allowance_s,
        true AS silent
 FROM alerts a JOIN kit_latest l USING (kit_id) JOIN kit_cohorts c USING (kit_id)
-WHERE a.rule = 'silent' AND a.state = 'active' AND a.opened_at > %(opened_after)s AND a.opened_at < %(opened_before)s
+WHERE a.rule = 'silent' AND a.state = 'active'
+  AND CASE WHEN a.suppressed_by IS NULL THEN a.opened_at > %(opened_after)s AND a.opened_at < %(opened_before)s
+           ELSE a.suppressed_by LIKE 'maintenance:%%' AND NOT EXISTS (SELECT FROM worked_on w WHERE w.kit_id = a.kit_id) END
   AND %(cohort)s::text = ANY (c.cohorts)
   AND is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s)

@@ -16,6 +16,7 @@ from fleet.alerts.apply import apply
 from fleet.alerts.mass import DEFAULT, OpenIncidentRow, Settings, Wave
 from fleet.alerts.massevents import counting, reading
 from fleet.alerts.massevents.reading import Scan
+from fleet.alerts.quieting.store import covers as covers_of
 from fleet.alerts.result import TickResult
 from fleet.alerts.rules import Rule, RuleName
 from fleet.alerts.silence import Listening
@@ -69,7 +70,7 @@ async def _look(connection: Connection, rule: Rule, now: datetime) -> _Look:
     clock = await reading.listening(connection)
     settings = (await reading.settings(connection)).get(rule.rule, DEFAULT)
     incidents = await reading.open_incidents(connection, [rule.rule])
-    scan = await reading.scan(connection, clock, rule, settings)
+    scan = await reading.scan(connection, clock, rule, settings, now)
     seen = _Look(rule, settings, clock, incidents, scan, [], now)
     return replace(seen, waves=await _waves(connection, seen)) if clock.hears(now) else seen
 
@@ -102,7 +103,16 @@ async def _begun(connection: Connection, look: _Look) -> tuple[list[Action], int
         return [], 0
     together = bool(look.waves or look.incidents)
     found = await reading.candidates(connection, look.scan.candidates, look.clock, with_cohorts=together)
-    return silence.place(found, look.waves, look.incidents, look.settings, clock_s=look.clock.clock_s, rule=look.rule)
+    covers = await covers_of(connection, [each.kit_id for each in found], look.now) if together else []
+    # What somebody works on belongs to no mass event: it opens by itself, suppressed.
+    worked_on = {each.kit_id for each in covers if each.rules is None or look.rule.rule in each.rules}
+    alone = [each for each in found if each.kit_id in worked_on]
+    opened, waiting = silence.place(alone, [], [], look.settings, clock_s=look.clock.clock_s, rule=look.rule)
+    rest = [each for each in found if each.kit_id not in worked_on]
+    placed, held = silence.place(
+        rest, look.waves, look.incidents, look.settings, clock_s=look.clock.clock_s, rule=look.rule
+    )
+    return opened + placed, waiting + held
 
 
 async def _merged(connection: Connection, look: _Look) -> list[Action]:
@@ -114,7 +124,7 @@ async def _merged(connection: Connection, look: _Look) -> list[Action]:
     young = [(i.cohort, i.opened_at) for i in look.incidents if look.now - i.opened_at <= MERGES_FOR]
     for cohort, opened_at in [*young, *((wave.cohort, look.now) for wave in look.begins)]:
         after = opened_at - timedelta(seconds=look.settings.window_s)
-        alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, cohort, after, opened_at)
+        alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, cohort, after, opened_at, now=look.now)
         actions += silence.merge(alerts, cohort)
     return actions
 

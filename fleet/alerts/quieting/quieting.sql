@@ -105,22 +105,27 @@ DELETE FROM shelves WHERE until <= %(now)s;
 
 -- name: doubtful
 -- Suppressed alerts whose reason is not there any more; and of the others a sixtieth, by the second, since books change.
-SELECT a.alert_id, a.kit_id, a.rule, a.severity, a.suppressed_by
+SELECT a.alert_id, a.kit_id, a.rule, a.severity, a.suppressed_by, count(*) OVER () AS waiting
 FROM alerts a
 WHERE a.state = 'active' AND a.suppressed_by IS NOT NULL AND a.suppressed_by NOT LIKE 'incident:%%'
   AND CASE
       WHEN a.suppressed_by LIKE 'maintenance:%%' AND NOT EXISTS (
           SELECT FROM maintenance_windows w
           WHERE w.window_id = substr(a.suppressed_by, 13)::bigint
-            AND w.current_from <= %(now)s AND %(now)s < w.current_to) THEN true
+            AND w.current_from <= %(now)s AND %(now)s < w.current_to) THEN NOT EXISTS (
+                -- A mass event that has just begun takes over what is its own.
+                SELECT FROM incidents i WHERE i.rule = a.rule AND i.state = 'open' AND i.opened_at > %(young)s)
       WHEN a.suppressed_by LIKE 'shelved:%%' AND NOT EXISTS (
           SELECT FROM shelves s
           WHERE s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > %(now)s
             AND array_position(%(severities)s::text[], a.severity)
                 <= array_position(%(severities)s::text[], s.severity)) THEN true
       ELSE a.alert_id %% 60 = extract(epoch FROM %(now)s)::bigint %% 60 END
-ORDER BY a.alert_id
+ORDER BY a.suppressed_by LIKE 'maintenance:%%', a.alert_id
 LIMIT %(limit)s;
+
+-- name: heard_lately
+SELECT count(*) FROM alerts WHERE heard_at > %(after)s;
 
 -- name: rename
 UPDATE alerts a SET suppressed_by = g.reason
@@ -128,7 +133,7 @@ FROM unnest(%(alert_ids)s::bigint[], %(reasons)s::text[]) AS g(alert_id, reason)
 WHERE a.alert_id = g.alert_id AND a.state = 'active';
 
 -- name: lift
-UPDATE alerts SET suppressed_by = NULL
+UPDATE alerts SET suppressed_by = NULL, heard_at = %(now)s
 WHERE alert_id = ANY (%(alert_ids)s) AND state = 'active' AND suppressed_by IS NOT NULL
 RETURNING alert_id;
 

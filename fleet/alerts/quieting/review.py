@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -10,8 +11,10 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from fleet.alerts.mass import release_budget
 from fleet.alerts.quieting import store
 from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
+from fleet.alerts.quieting.store import Doubtful
 from fleet.alerts.quieting.suppress import Opening, suppressor
 from fleet.alerts.requests.opening import open_for_alerts
 
@@ -83,29 +86,52 @@ async def set_time(connection: Connection, window_id: int, time: Occurrence | No
 
 async def lift(connection: Connection, now: datetime) -> int:
     """Let suppressed alerts be heard whose reason is gone while they hold, with their requests; returns how many
-    requests were opened. What another reason keeps quiet says so."""
+    requests were opened. What another reason keeps quiet says so.
+
+    After maintenance they are heard gradually, as after a mass event: many that stay broken are no storm.
+    """
     found = await store.doubtful(connection, now)
     if not found:
         return 0
-    kit_ids = sorted({each.kit_id for each in found})
-    covers = await store.covers(connection, kit_ids, now)
-    shelves = await store.shelves(connection, kit_ids, now)
-    renamed, heard = {}, {}
-    for each in found:
-        opening = Opening(each.kit_id, each.rule, each.severity)
-        mine = [cover for cover in covers if cover.kit_id == each.kit_id]
-        reason = suppressor(opening, mine, [shelf for shelf in shelves if shelf.kit_id == each.kit_id], now)
-        if reason is None:
-            heard[each.alert_id] = each.suppressed_by
-        elif reason.by != each.suppressed_by:
-            renamed[each.alert_id] = reason.by
+    reasons = await _reasons(connection, found, now)
+    heard = [each for each in found if each.alert_id not in reasons]
+    renamed = {
+        each.alert_id: reasons[each.alert_id]
+        for each in found
+        if reasons.get(each.alert_id, each.suppressed_by) != each.suppressed_by
+    }
     if renamed:
         await store.rename(connection, renamed)
     return await _hear(connection, heard, now) if heard else 0
 
 
-async def _hear(connection: Connection, heard: dict[int, str], now: datetime) -> int:
-    lifted = await store.lift(connection, list(heard))
+async def _reasons(connection: Connection, found: Sequence[Doubtful], now: datetime) -> dict[int, str]:
+    """What keeps alerts quiet now, by alert; those that nothing does are not in it."""
+    kit_ids = sorted({each.kit_id for each in found})
+    covers = _by_kit(await store.covers(connection, kit_ids, now))
+    shelves = _by_kit(await store.shelves(connection, kit_ids, now))
+    reasons = {}
+    for each in found:
+        opening = Opening(each.kit_id, each.rule, each.severity)
+        reason = suppressor(opening, covers.get(each.kit_id, ()), shelves.get(each.kit_id, ()), now)
+        if reason is not None:
+            reasons[each.alert_id] = reason.by
+    return reasons
+
+
+def _by_kit(items: Sequence[Any]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for item in items:
+        found.setdefault(item.kit_id, []).append(item)
+    return found
+
+
+async def _hear(connection: Connection, heard: Sequence[Doubtful], now: datetime) -> int:
+    maintained = [each for each in heard if each.suppressed_by.startswith("maintenance:")]
+    budget = release_budget(heard[0].waiting, await store.heard_lately(connection, now)) if maintained else 0
+    later = {each.alert_id for each in maintained[budget:]}
+    reasons = {each.alert_id: each.suppressed_by for each in heard if each.alert_id not in later}
+    lifted = await store.lift(connection, list(reasons), now)
     requests = await open_for_alerts(connection, lifted, now)
-    await store.tell_lifted(connection, heard, lifted, now)
+    await store.tell_lifted(connection, reasons, lifted, now)
     return requests

@@ -25,17 +25,20 @@ FORGOTTEN_AT_ONCE = 1_000
 DOUBTFUL_PER_TICK = 500
 """Suppressed alerts looked at again in one tick, so that a large window ends without a storm."""
 DEFERRED_PER_TICK = 5_000
+YOUNG_INCIDENT = timedelta(minutes=5)
+"""As long as a mass event takes over the alerts of its cohort."""
 
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A suppressed alert whose reason may be gone."""
+    """A suppressed alert whose reason may be gone; `waiting` is how many there are."""
 
     alert_id: int
     kit_id: int
     rule: str
     severity: str
     suppressed_by: str
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,12 @@ async def tell_flapping(connection: Connection, alert_ids: Sequence[int], now: d
 
 async def doubtful(connection: Connection, now: datetime) -> list[Doubtful]:
     """Suppressed alerts to look at again: all whose reason is gone, and of the others some."""
-    values = {"now": now, "severities": list(SEVERITIES), "limit": DOUBTFUL_PER_TICK}
+    values = {
+        "now": now,
+        "young": now - YOUNG_INCIDENT,
+        "severities": list(SEVERITIES),
+        "limit": DOUBTFUL_PER_TICK,
+    }
     async with connection.cursor(row_factory=class_row(Doubtful)) as cursor:
         await cursor.execute(SQL["doubtful"], values)
         return await cursor.fetchall()
@@ -125,9 +133,17 @@ async def rename(connection: Connection, reasons: Mapping[int, str]) -> None:
     await connection.execute(SQL["rename"], values)
 
 
-async def lift(connection: Connection, alert_ids: Sequence[int]) -> list[int]:
+async def heard_lately(connection: Connection, now: datetime) -> int:
+    """How many alerts were let be heard within the last minute."""
+    cursor = await connection.execute(SQL["heard_lately"], {"after": now - timedelta(minutes=1)})
+    row = await cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+async def lift(connection: Connection, alert_ids: Sequence[int], now: datetime) -> list[int]:
     """Let alerts be heard; gives those that really were suppressed."""
-    cursor = await connection.execute(SQL["lift"], {"alert_ids": list(alert_ids)})
+    cursor = await connection.execute(SQL["lift"], {"alert_ids": list(alert_ids), "now": now})
     return [alert_id for (alert_id,) in await cursor.fetchall()]
 
 

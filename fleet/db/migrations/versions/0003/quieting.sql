@@ -2,13 +2,16 @@
 
 ALTER TABLE alerts
     ADD COLUMN flapping boolean NOT NULL DEFAULT false,
+    ADD COLUMN heard_at timestamptz,
     ADD COLUMN acknowledged_at timestamptz,
     ADD COLUMN acknowledged_by text,
     ADD COLUMN acknowledgement text;
 COMMENT ON COLUMN alerts.suppressed_by IS
     'What speaks in its place, or keeps it quiet: incident:7, maintenance:12, shelved:<until>.';
 COMMENT ON COLUMN alerts.flapping IS 'Opened too often lately: it stays active until it was quiet for rules.flap_quiet_s.';
+COMMENT ON COLUMN alerts.heard_at IS 'When what had kept it quiet ended while it held.';
 COMMENT ON COLUMN alerts.acknowledgement IS 'What whoever takes care of it said.';
+CREATE INDEX alerts_heard ON alerts (heard_at) WHERE heard_at IS NOT NULL;
 CREATE INDEX suppressed_alerts ON alerts (alert_id) WHERE state = 'active' AND suppressed_by IS NOT NULL;
 
 ALTER TABLE rules

@@ -17,8 +17,8 @@ SELECT after, upto FROM part
 -- The first conditions are cheap and true of whatever the thresholds of any set reach; what is left is compared by its
 -- own set. Each rule has a bit: what holds against what is pending or alerted.
 WITH reached AS MATERIALIZED (
-    SELECT kit_id, rule_set + 1 AS i, battery, charging, storage_free_mb, signal_dbm, network, clock_offset_s,
-           received_at - time AS late, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
+    SELECT kit_id, CASE WHEN rule_set < cardinality(%(battery)s::real[]) THEN rule_set + 1 ELSE 1 END AS i, battery, charging,
+           storage_free_mb, signal_dbm, network, clock_offset_s, received_at - time AS late, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
     FROM kit_latest
     WHERE kit_id > %(after)s AND kit_id <= %(upto)s AND watch_allowance_s IS NOT NULL
       AND (battery < %(any_battery)s::real OR storage_free_mb < %(any_storage_mb)s OR signal_dbm < %(any_signal_dbm)s

@@ -161,7 +161,17 @@ class World:
 
 _BROKEN = """
 SELECT 'active alert without request', a.alert_id FROM alerts a
-WHERE a.state = 'active' AND NOT EXISTS (SELECT FROM request_alerts ra WHERE ra.alert_id = a.alert_id)
+WHERE a.state = 'active' AND a.suppressed_by IS NULL
+  AND NOT EXISTS (SELECT FROM request_alerts ra WHERE ra.alert_id = a.alert_id)
+UNION ALL
+SELECT 'alert suppressed by an incident it is no member of, or member that speaks for itself', a.alert_id FROM alerts a
+LEFT JOIN incident_members m ON m.kit_id = a.kit_id AND m.rule = a.rule AND m.left_at IS NULL
+WHERE a.state = 'active' AND a.rule <> 'silent' AND coalesce(a.suppressed_by, '') NOT LIKE 'maintenance:%%'
+  AND a.suppressed_by IS DISTINCT FROM 'incident:' || m.incident_id
+UNION ALL
+SELECT 'member without its alert', m.kit_id FROM incident_members m
+WHERE m.left_at IS NULL AND m.rule <> 'silent'
+  AND NOT EXISTS (SELECT FROM alerts a WHERE a.kit_id = m.kit_id AND a.rule = m.rule AND a.state = 'active')
 UNION ALL
 SELECT 'open request of cleared alerts only', r.request_id FROM service_requests r
 WHERE r.kit_id IS NOT NULL AND r.state = 'open' AND NOT EXISTS (
@@ -169,7 +179,7 @@ WHERE r.kit_id IS NOT NULL AND r.state = 'open' AND NOT EXISTS (
     WHERE ra.request_id = r.request_id AND a.state = 'active')
 UNION ALL
 SELECT 'alert and membership', a.kit_id FROM alerts a JOIN incident_members m USING (kit_id)
-WHERE a.rule = 'silent' AND a.state = 'active' AND m.left_at IS NULL
+WHERE a.rule = 'silent' AND a.state = 'active' AND m.rule = 'silent' AND m.left_at IS NULL
 UNION ALL
 SELECT 'incident without its one request', i.incident_id FROM incidents i
 WHERE (SELECT count(*) FROM service_requests r WHERE r.incident_id = i.incident_id) <> 1

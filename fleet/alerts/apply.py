@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -54,6 +55,7 @@ async def apply(
     begun = await store.open_incidents(connection, _only(OpenIncident, actions), now)
     joining = _only(JoinIncident, actions)
     incidents = await store.open_ids(connection) if joining else {}
+    quieted = _with_incidents(quieted, incidents)
     await _clear_alerts(connection, _only(ClearAlert, actions), incidents, now, applied)
     await store.join(connection, joining, incidents, now, applied)
     await store.tell_opened(connection, begun, now, applied)
@@ -68,6 +70,16 @@ async def apply(
     await store.settle(connection, _only(SettleIncident, actions))
     await store.clear_incidents(connection, _only(ClearIncident, actions), now, applied)
     return applied
+
+
+def _with_incidents(quieted: Quieted, incidents: store.OpenIds) -> Quieted:
+    """With the incidents that speak for their members."""
+    members = {
+        (a.kit_id, a.rule.value): f"incident:{incidents[a.rule, a.cohort]}"
+        for a in _only(OpenAlert, quieted.actions)
+        if a.cohort is not None
+    }
+    return replace(quieted, reasons={**quieted.reasons, **members}) if members else quieted
 
 
 def _only(kind: type[Kind], actions: Iterable[Action]) -> list[Kind]:

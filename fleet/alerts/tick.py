@@ -20,7 +20,7 @@ from fleet.alerts.evaluate import evaluate, wake
 from fleet.alerts.judging import scan
 from fleet.alerts.judging.facts import Clock
 from fleet.alerts.judging.settings import Settings
-from fleet.alerts.massevents import silent
+from fleet.alerts.massevents import gathering, silent
 from fleet.alerts.quieting import review
 from fleet.alerts.result import TickResult
 from fleet.alerts.rules import RuleName
@@ -60,6 +60,7 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
         async with connection.transaction():
             await silent.look(connection, at.settings.base, now, result)
     async with connection.transaction():
+        result.applied.add(await gathering.review(connection, at.settings.base, at.clock.clock_s, now))
         result.applied.requests_opened += await review.lift(connection, now)
     result.duration_s = time.perf_counter() - began_s
     return result
@@ -109,4 +110,5 @@ async def _evaluate(connection: Connection, kit_ids: Sequence[int], at: _Moment,
         wakes[each.kit_id] = wake(each, rules, at.now)
     result.evaluated += len(facts)
     await read.note_wakes(connection, wakes, at.now)
-    result.applied.add(await apply(connection, actions, at.settings.base, at.now))
+    gathered = await gathering.gather(connection, actions, at.settings.base, at.clock.clock_s, at.now)
+    result.applied.add(await apply(connection, gathered, at.settings.base, at.now))

@@ -166,7 +166,7 @@ WHERE a.state = 'active' AND a.suppressed_by IS NULL
 UNION ALL
 SELECT 'alert suppressed by an incident it is no member of, or member that speaks for itself', a.alert_id FROM alerts a
 LEFT JOIN incident_members m ON m.kit_id = a.kit_id AND m.rule = a.rule AND m.left_at IS NULL
-WHERE a.state = 'active' AND a.rule <> 'silent' AND coalesce(a.suppressed_by, '') NOT LIKE 'maintenance:%%'
+WHERE a.state = 'active' AND a.rule <> 'silent' AND (a.suppressed_by LIKE 'incident:%%' OR m.incident_id IS NOT NULL)
   AND a.suppressed_by IS DISTINCT FROM 'incident:' || m.incident_id
 UNION ALL
 SELECT 'member without its alert', m.kit_id FROM incident_members m

@@ -9,6 +9,8 @@ import pytest
 
 from fleet.alerts.rules import ANSWER_WITHIN
 from fleet.alerts.sla import recompute
+from fleet.db import roles
+from fleet.db.connect import connect
 from tests.people import add_organisations
 from tests.sla_world import BEGIN, SYSTEM, add_steps, desk, hours, set_targets
 from tests.support import execute, rows, value
@@ -250,3 +252,24 @@ async def test_thousands_are_measured_at_once(database: str) -> None:
             assert await recompute(at.connection, numbers, BEGIN) == count
         due = rows(database, "SELECT DISTINCT due_at FROM service_requests")
         assert due == [(BEGIN + timedelta(days=1),)]
+
+
+async def test_who_does_not_see_a_contract_measures_by_it_all_the_same(database: str) -> None:
+    add_organisations(database, "nord", kind="region")
+    add_organisations(database, "aalborg", under="nord")
+    _contract(database, "of-nord", "nord")
+    execute(
+        database,
+        "INSERT INTO kits (kit, state, organisation_id) SELECT 'K', 'installed', organisation_id FROM organisations"
+        " WHERE slug = 'aalborg'",
+    )
+    async with desk(database) as at:
+        number = await at.open("K")
+    connection = await connect(database, role="test", run_as=roles.API)
+    async with connection, connection.transaction():
+        scope = value(database, "SELECT ARRAY[organisation_id]::text FROM organisations WHERE slug = 'aalborg'")
+        await connection.execute("SELECT set_config('fleet.scope', %s, true)", (scope,))
+        cursor = await connection.execute("SELECT slug FROM contracts")
+        assert await cursor.fetchall() == [("standard",)]
+        assert await recompute(connection, [number], BEGIN) == 1
+    assert value(database, "SELECT due_at FROM service_requests") == hours(1)

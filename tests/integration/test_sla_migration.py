@@ -1,0 +1,44 @@
+"""Requests of before are under the contract that says what held before, and stand as they stood."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from alembic import command
+
+from fleet.db import migrate as migrating
+from tests.sla_world import desk
+from tests.support import execute, rows, value
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+async def test_requests_of_the_release_before_go_on(empty_database: str) -> None:
+    command.upgrade(migrating._config(empty_database), "0002")
+    execute(empty_database, "INSERT INTO kits (kit, state) SELECT 'K-' || g, 'installed' FROM generate_series(1, 4) g")
+    for number, (state, opened, resolved) in enumerate(
+        [("open", 2, None), ("open", 30, None), ("resolved", 40, 20), ("closed", 90, 10)], 1
+    ):
+        execute(
+            empty_database,
+            "INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at,"
+            " resolved_at, resolution) VALUES (%s, %s, 'silent', 'support', 'high', %s, %s, %s, %s, %s)",
+            f"SR-2026-00000{number}", number, state, NOW - timedelta(hours=opened),
+            NOW - timedelta(hours=opened - 24), None if resolved is None else NOW - timedelta(hours=resolved),
+            None if resolved is None else "proof",
+        )  # fmt: skip
+    audited = value(empty_database, "SELECT count(*) FROM audit")
+    migrating.migrate(empty_database)
+    found = rows(empty_database, "SELECT sla_state, sla_breaches FROM service_requests ORDER BY number")
+    assert found == [("running", []), ("breached", ["solution"]), ("met", []), ("breached", ["solution"])]
+    due = rows(empty_database, "SELECT request_id, due_at FROM service_requests ORDER BY request_id")
+    told = "SELECT count(*) FROM audit WHERE subject_kind IN ('contracts', 'calendars', 'contract_targets')"
+    assert value(empty_database, told) == 0
+    assert value(empty_database, "SELECT count(*) FROM audit") >= audited
+    async with desk(empty_database) as at:
+        looked = await at.look(NOW + timedelta(hours=1))
+        assert looked.requests == 2
+        assert [(type_, body["number"]) for type_, body in await at.told()] == [("request.breached", "SR-2026-000002")]
+    assert rows(empty_database, "SELECT request_id, due_at FROM service_requests ORDER BY request_id") == due
+    after = rows(empty_database, "SELECT sla_state, sla_breaches FROM service_requests ORDER BY number")
+    assert after == found

@@ -118,7 +118,8 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     used = f"{side}-installed"
     await make(f"/kits/{used}/swaps", _swap(side, pieces["scale"], spares[2]))
     await make(f"/kits/{used}/commands", {"name": "ping", "arguments": {"note": side}})
-    await make(f"/kits/{used}/credentials")
+    for name in ("stock", "planned", "lent", "installed"):
+        await make(f"/kits/{side}-{name}/credentials")
     await make(f"/components/{more[0]['id']}/transitions", {"to": "faulty", "reason": f"dropped at {side}"})
     call = {"kit": used, "minutes": 3, "caller": "citizen", "reason": "question", "outcome": "informed"}
     await make("/calls", {**call, "note": f"about {side}"})
@@ -233,3 +234,9 @@ async def _leave_traces(make: Maker, database: str, side: str) -> None:
     assert found
     await make(f"/alerts/{found[0]}/acknowledge", **{"Idempotency-Key": f"{side}-key"})
     await make("/placements/look-up", {"reference": f"{side}-ref-1"})
+    body = {"kit": f"{side}-installed", "cause": "instruction", "description": f"asked by {side}"}
+    request = (await make("/service-requests", body))["number"]
+    await make(f"/service-requests/{request}/comments", {"text": f"said at {side}"})
+    await make(f"/service-requests/{request}/assign", {"assignee": f"{side}-user"})
+    lesson = {"cause": "instruction", "remedy": "advice", "resolution": f"told {side}"}
+    await make(f"/service-requests/{request}/resolve", lesson)

@@ -29,6 +29,7 @@ from fleet.api import (
     catalogue,
     commands,
     components,
+    connectors,
     console,
     contracts,
     credentials,
@@ -37,6 +38,7 @@ from fleet.api import (
     findings,
     history,
     imports,
+    inbound,
     incidents,
     kits,
     labels,
@@ -127,10 +129,12 @@ _ROUTERS: tuple[Any, ...] = (
     rules,
     webhooks,
     mailsubscriptions,
+    connectors,
     outlets,
     statistics,
     events,
     operations,
+    inbound,
     console,
 )
 

@@ -22,7 +22,7 @@ COLLECTIONS = {
     "recalls", "orders", "stock", "stocktakes", "reservations", "repairs", "queues", "findings", "billable-events",
     "alerts", "service-requests", "incidents", "rules", "quarantine", "commands", "book-events", "bulk-transitions",
     "search", "imports", "exports", "labels", "audit", "retention", "users", "tokens", "me", "statistics", "events",
-    "webhooks", "mail-subscriptions", "deliveries",
+    "webhooks", "mail-subscriptions", "connectors", "deliveries",
 }  # fmt: skip
 """What there is under `/api/v1`; a resource with another name is added here and to the docs."""
 
@@ -40,6 +40,8 @@ OPEN = {
     "/login/provider/return",
     "/logout",
     "/language/{language}",
+    "/notify/connectors/{id}",
+    "/unsubscribe/{signed}",
 }
 """What anybody who reaches the port may ask for."""
 

@@ -15,7 +15,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
 from fleet import metrics
-from fleet.alerts.outbound import mail, queue, relay, webhooks
+from fleet.alerts.outbound import connector, mail, queue, relay, webhooks
 from fleet.alerts.outbound.posting import Poster
 from fleet.alerts.outbound.queue import Outlet, Pool, TryLaterError
 from fleet.alerts.outbound.reach import Reach
@@ -39,7 +39,7 @@ HEARTBEAT_S = 10.0
 AWAY_RETRY_S = 10.0
 
 Deliver = Callable[[Work, Outlet], Awaitable[None]]
-KINDS: Mapping[str, Deliver] = {"webhook": webhooks.deliver, "mail": mail.deliver}
+KINDS: Mapping[str, Deliver] = {"webhook": webhooks.deliver, "mail": mail.deliver, "connector": connector.deliver}
 """How each kind of outlet sends what waits for it."""
 
 

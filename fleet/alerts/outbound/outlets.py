@@ -226,6 +226,22 @@ async def redeliver_all(connection: Connection, kind: str, outlet_id: int) -> in
     return int(await fetch_value(connection, _SQL["redeliver"], values))
 
 
+async def inbound_secret(connection: Connection, outlet_id: int) -> bytes | None:
+    """What the other side of an active connector signs with, sealed; None when there is none. For whoever calls."""
+    found: bytes | None = await fetch_value(connection, _SQL["inbound_secret"], {"outlet_id": outlet_id})
+    return found
+
+
+async def hurry(connection: Connection, outlet_id: int) -> None:
+    """Let a connector look at the other side at once; only after its signature was checked."""
+    await connection.execute(_SQL["hurry"], {"outlet_id": outlet_id})
+
+
+async def end_subscription(connection: Connection, outlet_id: int) -> bool:
+    """End a mail subscription by the signed link in a mail; whether there was one."""
+    return bool(await fetch_value(connection, _SQL["end_subscription"], {"outlet_id": outlet_id}))
+
+
 async def _locked(connection: Connection, kind: str, outlet_id: int) -> OutletView:
     if await fetch_value(connection, _SQL["lock"], {"outlet_id": outlet_id, "kind": kind}) is None:
         raise NotFoundError(kind, str(outlet_id))

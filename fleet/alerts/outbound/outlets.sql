@@ -82,3 +82,12 @@ SELECT count(*) FROM again
 
 -- name: user_id
 SELECT user_id FROM users WHERE lower(username COLLATE "C") = lower(%(username)s COLLATE "C") AND disabled_at IS NULL
+
+-- name: inbound_secret
+SELECT inbound_secret_of(%(outlet_id)s)
+
+-- name: hurry
+SELECT hurry_connector(%(outlet_id)s)
+
+-- name: end_subscription
+SELECT end_subscription(%(outlet_id)s)

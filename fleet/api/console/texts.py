@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from fleet.api.console.booktexts import BOOKS
 from fleet.api.console.leveltexts import LEVELS
+from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
 
 
@@ -324,6 +325,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.d1": ("1 day", "1 dag"),
     **BOOKS,
     **LEVELS,
+    **OUTLETS,
     **QUIETING,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}

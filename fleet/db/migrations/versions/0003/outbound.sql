@@ -144,6 +144,21 @@ RETURN EXISTS (SELECT FROM users u WHERE u.user_id = account AND u.disabled_at I
 REVOKE EXECUTE ON FUNCTION is_disabled FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION is_disabled TO fleet_worker;
 
+-- For callers that prove themselves otherwise than by a login: the other side of a connector by its signature, whoever
+-- gets mail by the link in it. The API checks either before it does anything.
+CREATE FUNCTION inbound_secret_of(outlet bigint) RETURNS bytea LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT
+RETURN (SELECT o.inbound_secret FROM outlets o
+        WHERE o.outlet_id = outlet AND o.kind = 'connector' AND o.state = 'active');
+CREATE FUNCTION hurry_connector(outlet bigint) RETURNS void LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    UPDATE outlet_queues SET hurry = true, polled_at = NULL WHERE outlet_id = outlet
+$$;
+CREATE FUNCTION end_subscription(outlet bigint) RETURNS boolean LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    WITH gone AS (DELETE FROM outlets WHERE outlet_id = outlet AND kind = 'mail' RETURNING 1)
+    SELECT count(*) > 0 FROM gone
+$$;
+REVOKE EXECUTE ON FUNCTION inbound_secret_of, hurry_connector, end_subscription FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION inbound_secret_of, hurry_connector, end_subscription TO fleet_api;
+
 -- Tickets of others that stand for requests of ours.
 CREATE TABLE connector_tickets (
     outlet_id bigint NOT NULL REFERENCES outlets ON DELETE CASCADE,
@@ -152,6 +167,7 @@ CREATE TABLE connector_tickets (
     ticket text NOT NULL,
     number text NOT NULL,
     remote_state text NOT NULL,
+    priority text NOT NULL DEFAULT '',
     article_seen bigint NOT NULL DEFAULT 0,
     event_sent bigint NOT NULL DEFAULT 0,
     created_at timestamptz NOT NULL DEFAULT now(),
@@ -159,6 +175,7 @@ CREATE TABLE connector_tickets (
     PRIMARY KEY (outlet_id, request_id),
     UNIQUE (outlet_id, ticket)
 );
+COMMENT ON COLUMN connector_tickets.priority IS 'The priority of ours that the ticket was last given.';
 COMMENT ON TABLE connector_tickets IS 'Which ticket elsewhere stands for which request, and how far both sides know of each other.';
 CREATE INDEX connector_tickets_by_request ON connector_tickets (request_id);
 CREATE TRIGGER stamp_ticket BEFORE INSERT ON connector_tickets FOR EACH ROW EXECUTE FUNCTION stamp_delivery();

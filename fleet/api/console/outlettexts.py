@@ -1,0 +1,58 @@
+"""The console's texts about what goes out to others, in both languages."""
+
+from __future__ import annotations
+
+# key: (English, Danish)
+OUTLETS: dict[str, tuple[str, str]] = {
+    "outlet_again": ("Send again", "Send igen"),
+    "outlet_again_all": ("Send all again", "Send alle igen"),
+    "outlet_attempts": ("Attempts", "Forsøg"),
+    "outlet_dead": ("given up", "opgivet"),
+    "outlet_dead_note": (
+        "Given up after a day, or because too many waited. Sent again they go in their order, before what is new.",
+        "Opgivet efter et døgn, eller fordi for mange ventede. Sendt igen kommer de i rækkefølge før det nye.",
+    ),
+    "outlet_deliveries": ("Deliveries", "Leverancer"),
+    "outlet_error": ("Says", "Siger"),
+    "outlet_events": ("Is told", "Får besked om"),
+    "outlet_failing": ("does not take it since {}", "tager ikke imod siden {}"),
+    "outlet_for": ("For", "For"),
+    "outlet_installation": ("the whole installation", "hele installationen"),
+    "outlet_last": ("Last taken", "Sidst modtaget"),
+    "outlet_message": ("Message", "Besked"),
+    "outlet_never": ("never", "aldrig"),
+    "outlet_none": ("Nothing has been sent yet.", "Intet er sendt endnu."),
+    "outlet_overflowed": ("{} given up because too many waited", "{} opgivet, fordi for mange ventede"),
+    "outlet_pause": ("Pause", "Sæt på pause"),
+    "outlet_pending": ("waits", "venter"),
+    "outlet_ping": ("Send a test", "Send en prøve"),
+    "outlet_queue": ("Waits / given up", "Venter / opgivet"),
+    "outlet_resume": ("Take into use", "Tag i brug"),
+    "outlet_state": ("State", "Tilstand"),
+    "outlet_to": ("Goes to", "Går til"),
+    "outlet_when": ("When", "Hvornår"),
+    "outlet_works": ("works", "virker"),
+    "outlets": ("Out to others", "Ud til andre"),
+    "outlets_back": ("All receivers", "Alle modtagere"),
+    "outlets_connector": ("Connectors to ticket systems", "Forbindelser til sagssystemer"),
+    "outlets_mail": ("Mail subscriptions", "Mailtilmeldinger"),
+    "outlets_none": ("None.", "Ingen."),
+    "outlets_note": (
+        "Receivers are made and changed over the API; here you see how they fare.",
+        "Modtagere oprettes og rettes via API'et; her ser du, hvordan det går dem.",
+    ),
+    "outlets_webhook": ("Webhooks", "Webhooks"),
+    "unsubscribe": ("No more mail", "Ikke flere mails"),
+    "unsubscribe_ask": (
+        "Do you want no more mail from this subscription? Its address is forgotten.",
+        "Vil du ikke have flere mails fra denne tilmelding? Dens adresse glemmes.",
+    ),
+    "unsubscribe_now": ("No more mail", "Ikke flere mails"),
+    "unsubscribed": ("You get no more mail from this subscription.", "Du får ikke flere mails fra denne tilmelding."),
+    "outlet.active": ("active", "i brug"),
+    "outlet.paused": ("paused", "på pause"),
+    "outlet.disabled": ("disabled", "slået fra"),
+    "delivery.pending": ("waits", "venter"),
+    "delivery.delivered": ("taken", "modtaget"),
+    "delivery.dead": ("given up", "opgivet"),
+}

@@ -39,8 +39,8 @@ WITH made AS (
 INSERT INTO request_alerts (request_id, alert_id) SELECT request_id, alert_id FROM request, made;
 
 -- name: pending
-INSERT INTO pending_alerts (kit_id, rule, since, evidence)
-SELECT kit_id, 'silent', now(), %(evidence)s FROM kits WHERE kit = %(kit)s;
+INSERT INTO pending_alerts (kit_id, rule, since, due_at, evidence)
+SELECT kit_id, 'silent', now(), now(), %(evidence)s FROM kits WHERE kit = %(kit)s;
 
 -- name: incident
 WITH made AS (
@@ -127,3 +127,24 @@ FROM outlets o, service_requests r WHERE o.kind = 'connector' AND o.description 
 INSERT INTO deliveries (outlet_id, message_id, type, kit, payload, state, ended_at, error)
 SELECT outlet_id, %(side)s || '-' || outlet_id, 'alert.opened', %(kit)s, jsonb_build_object('id', %(side)s), 'dead', now(), %(side)s
 FROM outlets WHERE description = %(side)s;
+
+-- name: maintenance
+WITH made AS (
+    INSERT INTO maintenance_windows (organisation_id, title, names_kits, programme, starts_at, ends_at, current_from, current_to,
+                                     created_by)
+    SELECT organisation_id, %(side)s, true, %(side)s, now() - interval '1 hour', now() + interval '1 hour',
+           now() - interval '1 hour', now() + interval '1 hour', %(side)s
+    FROM kits WHERE kit = %(kit)s
+    RETURNING window_id, organisation_id, starts_at
+), named AS (
+    INSERT INTO maintenance_window_kits (window_id, kit_id) SELECT window_id, kit_id FROM made, kits WHERE kit = %(kit)s
+)
+INSERT INTO maintenance_occurrences (window_id, organisation_id, collect, rules, began_at, began_clock_s)
+SELECT window_id, organisation_id, true, ARRAY[%(side)s], starts_at, 1 FROM made;
+
+-- name: deferred
+INSERT INTO maintenance_deferred (kit_id) SELECT kit_id FROM kits WHERE kit = %(kit)s;
+
+-- name: shelf
+INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by)
+SELECT kit_id, 'silent', now() + interval '1 day', 'major', %(side)s, 'world' FROM kits WHERE kit = %(kit)s;

@@ -11,6 +11,11 @@ COMMENT ON COLUMN alerts.suppressed_by IS
 COMMENT ON COLUMN alerts.flapping IS 'Opened too often lately: it stays active until it was quiet for rules.flap_quiet_s.';
 COMMENT ON COLUMN alerts.heard_at IS 'When what had kept it quiet ended while it held.';
 COMMENT ON COLUMN alerts.acknowledgement IS 'What whoever takes care of it said.';
+-- The audit tells who took care, and not in which words: those go with the alert.
+DROP TRIGGER audit_insert ON alerts;
+DROP TRIGGER audit_update ON alerts;
+DROP TRIGGER audit_delete ON alerts;
+CALL audited_for_people('alerts', 'evidence', 'recovering_since', 'acknowledgement', 'heard_at');
 CREATE INDEX alerts_heard ON alerts (heard_at) WHERE heard_at IS NOT NULL;
 CREATE INDEX suppressed_alerts ON alerts (alert_id) WHERE state = 'active' AND suppressed_by IS NOT NULL;
 

@@ -1,0 +1,155 @@
+"""Rules over HTTP: read, set for all and otherwise for some, every change with its version, by whom it may be."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from fleet.access.roles import Role
+from tests.api import api, caller, make_token, pages, problem, running_app
+from tests.support import execute, rows, value
+
+RULES = "/api/v1/rules"
+STORAGE = f"{RULES}/storage_low"
+
+
+@pytest.fixture
+async def client(database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """An administrator."""
+    async with api(database) as made:
+        yield made
+
+
+async def test_every_rule_says_what_it_means_and_what_can_be_set(client: httpx.AsyncClient) -> None:
+    found = await pages(client, RULES, limit=7)
+    assert len(found) == 19
+    (storage,) = [each for each in found if each["rule"] == "storage_low"]
+    assert storage["parameters"] == {"below_mb": 500.0}
+    (about,) = storage["parameter_info"]
+    assert (about["unit"], about["least"], about["default"]) == ("MB", 1, 500)
+    assert storage["source"] == "heartbeat"
+    assert storage["advice"]["da"]
+    assert storage["meaning"]["en"]
+
+
+async def test_a_rule_is_edited_with_its_version(client: httpx.AsyncClient, database: str) -> None:
+    before = await client.get(STORAGE)
+    assert before.headers["etag"] == '"0"'
+    edit = {"severity": "major", "parameters": {"below_mb": 800}, "for_s": 60}
+    after = await client.patch(STORAGE, json=edit, headers={"If-Match": '"0"'})
+    assert after.status_code == 200
+    body = after.json()
+    assert (body["severity"], body["priority"], body["for_s"]) == ("major", "high", 60)
+    assert body["parameters"] == {"below_mb": 800.0}
+    assert after.headers["etag"] == f'"{body["version"]}"' != '"0"'
+    problem(await client.patch(STORAGE, json=edit, headers={"If-Match": '"0"'}), 412)
+    (version,) = await pages(client, f"{STORAGE}/versions")
+    assert (version["id"], version["what"], version["variant"]) == (body["version"], "changed", None)
+    assert version["before"]["parameters"] == {"below_mb": 500.0}
+    assert version["after"]["parameters"] == {"below_mb": 800.0}
+    assert "token" in version["actor"]
+    assert value(database, "SELECT laps FROM rule_sweep") == 2
+    again = await client.patch(STORAGE, json=edit)
+    assert again.json()["version"] == body["version"], "what changes nothing is no version"
+
+
+@pytest.mark.parametrize(
+    ("edit", "field"),
+    [
+        ({"parameters": {"below_mb": 0}}, "parameters.below_mb"),
+        ({"parameters": {"above": 3}}, "parameters.above"),
+        ({"severity": "dire"}, "severity"),
+        ({"for_s": -1}, "for_s"),
+        ({"text": "x"}, "text"),
+    ],
+)
+async def test_what_cannot_be_set(client: httpx.AsyncClient, edit: dict[str, Any], field: str) -> None:
+    problem(await client.patch(STORAGE, json=edit), 422, field)
+
+
+async def test_a_rule_nobody_knows(client: httpx.AsyncClient) -> None:
+    for path in ("", "/variants", "/versions"):
+        problem(await client.get(f"{RULES}/boredom{path}"), 404)
+    problem(await client.post(f"{RULES}/boredom/variants", json={"programme": "KOL", "for_s": 1}), 404)
+
+
+async def test_variants_are_made_edited_and_removed(client: httpx.AsyncClient) -> None:
+    made = await client.post(f"{STORAGE}/variants", json={"programme": "KOL", "parameters": {"below_mb": 900}})
+    assert made.status_code == 201
+    body = made.json()
+    path = f"{STORAGE}/variants/{body['id']}"
+    assert (body["programme"], body["for_s"], body["parameters"]) == ("KOL", None, {"below_mb": 900})
+    problem(await client.post(f"{STORAGE}/variants", json={"programme": "KOL", "for_s": 3}), 409)
+    edited = await client.patch(path, json={"for_s": 5}, headers={"If-Match": f'"{body["version"]}"'})
+    assert edited.status_code == 200
+    assert (edited.json()["for_s"], edited.json()["parameters"]) == (5, {"below_mb": 900})
+    problem(await client.patch(path, json={"for_s": 6}, headers={"If-Match": f'"{body["version"]}"'}), 412)
+    problem(await client.patch(path, json={"for_s": None, "parameters": None}), 422, "parameters")
+    assert (await client.get(path)).json() == edited.json()
+    assert (await client.get(STORAGE)).json()["variants"] == 1
+    assert (await client.delete(path)).status_code == 204
+    problem(await client.get(path), 404)
+    versions = await pages(client, f"{STORAGE}/versions", limit=2)
+    assert [(each["what"], each["variant"]) for each in versions] == [
+        ("removed", body["id"]),
+        ("changed", body["id"]),
+        ("created", body["id"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("new", "field"),
+    [
+        ({"for_s": 1}, "organisation"),
+        ({"programme": "KOL"}, "parameters"),
+        ({"programme": "KOL", "kit_type": "x", "for_s": 1}, "kit_type"),
+        ({"kit_type": "nothing-like-it", "for_s": 1}, "kit_type"),
+        ({"model_id": 99, "for_s": 1}, "model_id"),
+        ({"organisation": "nowhere", "for_s": 1}, "organisation"),
+        ({"programme": "KOL", "parameters": {"below_mb": 1e12}}, "parameters.below_mb"),
+    ],
+)
+async def test_variants_that_make_no_sense(client: httpx.AsyncClient, new: dict[str, Any], field: str) -> None:
+    problem(await client.post(f"{STORAGE}/variants", json=new), 422, field)
+
+
+async def test_silence_has_no_variants(client: httpx.AsyncClient) -> None:
+    problem(await client.post(f"{RULES}/silent/variants", json={"programme": "KOL", "for_s": 1}), 422, "rule")
+
+
+async def test_who_is_bound_to_an_organisation_edits_its_own_variants_only(database: str) -> None:
+    execute(
+        database,
+        "INSERT INTO organisations (slug, name, kind) VALUES ('north', 'N', 'region'), ('south', 'S', 'region')",
+    )
+    north = value(database, "SELECT organisation_id FROM organisations WHERE slug = 'north'")
+    token = await make_token(database, Role.SERVICE, organisation="north")
+    everybody = await make_token(database, Role.ADMIN)
+    async with running_app(database) as app, caller(app, token) as bound, caller(app, everybody) as admin:
+        own = {"organisation": "north", "for_s": 1}
+        mine = (await bound.post(f"{STORAGE}/variants", json=own)).json()
+        problem(await bound.post(f"{STORAGE}/variants", json={"programme": "KOL", "for_s": 1}), 403)
+        problem(await bound.post(f"{STORAGE}/variants", json={"organisation": "south", "for_s": 1}), 422)
+        problem(await bound.patch(STORAGE, json={"for_s": 1}), 403)
+        wide = (await admin.post(f"{STORAGE}/variants", json={"programme": "KOL", "for_s": 1})).json()
+        theirs = (await admin.post(f"{STORAGE}/variants", json={"organisation": "south", "for_s": 1})).json()
+        seen = await pages(bound, f"{STORAGE}/variants")
+        assert [each["id"] for each in seen] == [mine["id"], wide["id"]], "what applies to them, and nobody else's"
+        problem(await bound.patch(f"{STORAGE}/variants/{wide['id']}", json={"for_s": 2}), 403)
+        problem(await bound.delete(f"{STORAGE}/variants/{wide['id']}"), 403)
+        problem(await bound.delete(f"{STORAGE}/variants/{theirs['id']}"), 404)
+        assert (await bound.patch(f"{STORAGE}/variants/{mine['id']}", json={"for_s": 2})).status_code == 200
+        told = await pages(bound, f"{STORAGE}/versions")
+        assert {each["variant"] for each in told} == {mine["id"], wide["id"]}
+    assert rows(database, "SELECT DISTINCT organisation_id FROM rule_versions WHERE variant_id = %s", mine["id"]) == [
+        (north,)
+    ]
+
+
+async def test_whose_role_does_not_allow_it(database: str) -> None:
+    async with api(database, Role.SUPPORT) as client:
+        assert (await client.get(STORAGE)).status_code == 200
+        problem(await client.patch(STORAGE, json={"for_s": 1}), 403)

@@ -224,7 +224,7 @@ async def redact_book_event(
 async def redact_request(
     call: RedactTexts, request: Request, number: NumberText, body: TextRedaction, key: idempotency.Key = None
 ) -> Response:
-    """Blacken the resolution of a service request, and of the lines of the audit that tell of it."""
+    """Blacken what people wrote about a service request, and the lines of the audit that tell of it."""
 
     async def work() -> ServiceRequest:
         await desk.redact_request(call.connection, number, why=body.reason)

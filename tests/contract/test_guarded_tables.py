@@ -17,6 +17,9 @@ SHARED = {
     "rules": "what is alerted, the same for all",
     "incident_settings": "when many are a mass event, the same for all",
     "listening": "our own clock",
+    "request_causes": "what requests are opened for, and what is found",
+    "request_remedies": "what is done about them",
+    "request_settings": "how they end and come back, the same for all",
     "billing_start": "a day, the same for all",
     "billing_months": "which months are over",
 }

@@ -25,6 +25,9 @@ SHARED = {
     f"{PREFIX}/models": "a catalogue of what can be bought",
     f"{PREFIX}/kit-types": "what a kit of a programme contains",
     f"{PREFIX}/rules": "what is alerted, the same for all",
+    f"{PREFIX}/request-causes": "what requests are opened for, and what is found",
+    f"{PREFIX}/request-remedies": "what is done about them",
+    f"{PREFIX}/request-settings": "how they end and come back, the same for all",
     f"{PREFIX}/exports/models": "a catalogue of what can be bought",
     f"{PREFIX}/exports/kit-types": "what a kit of a programme contains",
     f"{PREFIX}/retention": "how long things are kept, the same for all",
@@ -36,10 +39,18 @@ TELLS_NO_NAME = {
     f"{PREFIX}/audit/head": "the last link of the chain, a hash over everybody's lines",
     f"{PREFIX}/quarantine": "shown to the installation only: whose it was is what could not be told",
     f"{PREFIX}/statistics": "counts; compared below",
+    f"{PREFIX}/request-lessons": "counts by what was found",
 }
 """Reads in which the owner finds nothing with a name of theirs."""
 
-NOT_ALONE = {
+NOT_ALONE: dict[tuple[str, ...], str] = {
+    (f"POST {PREFIX}/request-causes",): "the same for all",
+    (f"POST {PREFIX}/request-remedies",): "the same for all",
+    (f"PATCH {PREFIX}/request-settings",): "the same for all",
+    **{
+        (f"POST {PREFIX}/service-requests/{{number}}/{act}", f"SR-{B}-2"): "a mass event's, which is of others as well"
+        for act in ("comments", "references", "merge", "links", "forward", "resolve", "reopen", "assign")
+    },
     (f"PATCH {PREFIX}/service-requests/{{number}}", f"SR-{B}-2"): "a mass event's, which is of others as well",
 }
 """What one sees and does not change by oneself."""

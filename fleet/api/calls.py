@@ -12,13 +12,13 @@ from fleet.access.roles import Permission
 from fleet.alerts.calls import store
 from fleet.alerts.calls.staffing import agents_needed
 from fleet.alerts.calls.store import Caller, Channel, Outcome, Reason
-from fleet.alerts.trees import walk as walking
+from fleet.alerts.requests import desk
 from fleet.alerts.trees.walk import By
 from fleet.api import idempotency
 from fleet.api.auth import Call, requires
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented, invalid
-from fleet.api.problemtrees import Given, walk_of
+from fleet.api.problemtrees import Given, Way, walk_of
 from fleet.api.shapes import (
     MAX_ID,
     PREFIX,
@@ -36,6 +36,7 @@ from fleet.api.shapes import (
     page,
 )
 from fleet.api.shapes import Query as QueryFields
+from fleet.errors import ForbiddenError
 
 router = APIRouter(prefix=PREFIX, tags=["calls"])
 
@@ -90,7 +91,8 @@ class Walked(Body):
 class NewCall(Body):
     """A contact as it is entered. Nobody is named: `caller` is a role.
 
-    `organisation` is for a contact that is about no kit; `service_request` the one that it led to or was about.
+    `organisation` is for a contact that is about no kit; `service_request` the one that it led to or was about. With
+    `forward` the request is opened that the tree's walk ended with, or the open one of its kit and cause is named.
     """
 
     at: GivenMoment | None = Field(None, description="When it began; now when not given")
@@ -103,6 +105,7 @@ class NewCall(Body):
     organisation: Slug | None = None
     service_request: NumberText | None = None
     walked: Walked | None = None
+    forward: bool = False
     note: Annotated[str, Field(max_length=store.MAX_NOTE)] = ""
 
 
@@ -238,30 +241,45 @@ async def call_statistics(call: ReadCalls, query: Annotated[StatisticsQuery, Que
 
 
 async def record(call: Call, body: NewCall) -> store.Call:
-    """Record what was entered, with the way through the tree as it was walked."""
+    """Record what was entered, with the way through the tree as it was walked; all of it or nothing."""
     now = datetime.now(UTC)
-    walked: walking.Walk | None = None
-    version: int | None = None
+    way = Way()
     if body.walked is not None:
-        version, walked = await walk_of(
-            call, body.walked.tree, kit=body.kit, answers=body.walked.answers, version=body.walked.version
+        said = body.walked
+        way = await walk_of(call, said.tree, kit=body.kit, answers=said.answers, version=said.version)
+    async with call.connection.transaction():
+        number = await _forwarded(call, body, way) if body.forward else body.service_request
+        new = store.NewCall(
+            at=body.at or now,
+            request=number,
+            tree=way.tree,
+            tree_version=way.version,
+            path=way.path,
+            **{name: getattr(body, name) for name in _AS_SAID},
         )
-    new = store.NewCall(
-        at=body.at or now,
-        minutes=body.minutes,
-        channel=body.channel,
-        caller=body.caller,
-        reason=body.reason,
-        outcome=body.outcome,
+        return await store.record(call.connection, new, by=call.principal, now=now)
+
+
+_AS_SAID = ("minutes", "channel", "caller", "reason", "outcome", "kit", "organisation", "note")
+
+
+async def _forwarded(call: Call, body: NewCall, way: Way) -> str:
+    """The number of the request that the walk ended with: a new one, or the one that is open already."""
+    if way.request is None or body.kit is None:
+        raise invalid("forward", "needs a kit and a walk that ends with a request")
+    if body.outcome is not Outcome.FORWARDED:
+        raise invalid("outcome", "is `forwarded` when the call is forwarded")
+    if not call.principal.may(Permission.REQUESTS_WRITE):
+        raise ForbiddenError(f"your role lacks {Permission.REQUESTS_WRITE}")
+    asked = desk.NewRequest(
         kit=body.kit,
-        organisation=body.organisation,
-        request=body.service_request,
-        tree=None if body.walked is None else body.walked.tree,
-        tree_version=version,
-        path=() if walked is None else walked.path,
-        note=body.note,
+        cause=way.request.cause,
+        description=way.request.text.da,
+        line=way.request.line,
+        priority=way.request.priority,
     )
-    return await store.record(call.connection, new, by=call.principal, now=now)
+    opened = await desk.open_request(call.connection, asked, by=call.principal)
+    return opened.number if isinstance(opened, desk.AlreadyOpen) else opened
 
 
 def _record(found: store.Call) -> CallRecord:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -12,7 +13,8 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.alerts.trees import store
 from fleet.alerts.trees.facts import Fact, facts_of
-from fleet.alerts.trees.tree import Advice, Question, Text, Tree, parse
+from fleet.alerts.trees.tree import Advice, Question, Text, parse
+from fleet.alerts.trees.tree import Prefilled as RequestNode
 from fleet.alerts.trees.walk import By, Step, Walk, walk
 from fleet.api import idempotency
 from fleet.api.auth import Call, requires
@@ -198,13 +200,25 @@ async def walked(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A way as it is recorded with a call; `request` is what it ended with, if it did."""
+
+    tree: str | None = None
+    version: int | None = None
+    path: Sequence[Step] = ()
+    request: RequestNode | None = None
+
+
 async def walk_of(
     call: Call, name: str, *, kit: str | None, answers: Mapping[str, str], version: int | None = None
-) -> tuple[int, Walk]:
-    """The version that was walked and the way."""
-    tree: Tree = parse((await store.find_tree(call.connection, name, version)).body)
+) -> Way:
+    """The way through the tree that these answers and what telemetry knows make."""
+    found = parse((await store.find_tree(call.connection, name, version)).body)
     facts, _ = await _known(call, kit)
-    return tree.version, walk(tree, facts, answers)
+    way = walk(found, facts, answers)
+    ended = way.at if isinstance(way.at, RequestNode) else None
+    return Way(found.tree, found.version, way.path, ended)
 
 
 async def _known(call: Call, kit: str | None) -> tuple[dict[Fact, bool | None], Evidence]:

@@ -197,6 +197,45 @@ async def test_a_call_keeps_the_way_that_was_walked(database: str) -> None:
         assert told["by_tree"] == [{"word": "kit-is-silent", "calls": 1, "minutes": 3.5}]
 
 
+async def test_a_call_is_forwarded_with_the_request_that_the_tree_ends_with(database: str) -> None:
+    await add_kit(database)
+    answers = {"screen": "dark", "charger": "dead"}
+    body = {**CALL, "kit": "K-1", "outcome": "forwarded", "forward": True}
+    async with api(database, Role.SUPPORT) as client:
+        made = await ok(
+            await client.post(CALLS, json={**body, "walked": {"tree": "kit-is-silent", "answers": answers}}), 201
+        )
+        request = await ok(await client.get(f"/api/v1/service-requests/{made['service_request']}"))
+        assert (request["kit"], request["cause"], request["line"]) == ("K-1", "silent", "logistics")
+        again = await ok(
+            await client.post(CALLS, json={**body, "walked": {"tree": "kit-is-silent", "answers": answers}}), 201
+        )
+        assert again["service_request"] == made["service_request"]
+        found = await ok(await client.get(CALLS, params={"service_request": made["service_request"]}))
+        assert len(found["items"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"walked": None}, "forward"),
+        ({"walked": {"tree": "kit-is-silent", "answers": {"screen": "dark", "charger": "starts"}}}, "forward"),
+        ({"outcome": "solved"}, "outcome"),
+    ],
+)
+async def test_nothing_is_forwarded_that_does_not_end_with_a_request(
+    database: str, change: dict[str, Any], field: str
+) -> None:
+    await add_kit(database)
+    walked = {"tree": "kit-is-silent", "answers": {"screen": "dark", "charger": "dead"}}
+    body = {**CALL, "kit": "K-1", "outcome": "forwarded", "forward": True, "walked": walked}
+    async with api(database, Role.SUPPORT) as client:
+        problem(await client.post(CALLS, json={**body, **change}), 422, field)
+        assert rows(database, "SELECT (SELECT count(*) FROM calls), (SELECT count(*) FROM service_requests)") == [
+            (0, 0)
+        ]
+
+
 async def test_trees_are_maintained_version_by_version(database: str) -> None:
     second = shipped()["clock-is-wrong"].replace("version: 1", "version: 2").replace("clock right?", "time right?")
     async with api(database) as client:

@@ -142,6 +142,9 @@ DELIVERIES_DEAD = Gauge("fleet_deliveries_dead", "Deliveries that were given up 
 DELIVERIES_PENDING = Gauge("fleet_deliveries_pending", "Deliveries that wait", ["kind"])
 DELIVERY_AGE_SECONDS = Gauge("fleet_delivery_queue_age_seconds", "Age of the oldest delivery that waits", ["kind"])
 OUTLETS_FAILING = Gauge("fleet_outlets_failing", "Places that facts are sent to and that do not take them", ["kind"])
+PLATFORM_PUSHES = Counter(
+    "fleet_platform_alert_pushes_total", "Times the Alertmanager was told how this service stands", ["outcome"]
+)
 
 
 def serve_metrics(port: int, host: str = "127.0.0.1") -> int:

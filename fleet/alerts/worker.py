@@ -23,6 +23,7 @@ from fleet.alerts.charging import charge_while
 from fleet.alerts.comparing import compare_while
 from fleet.alerts.massevents.counting import count_while
 from fleet.alerts.outbound import courier
+from fleet.alerts.outbound.platform import tell_while
 from fleet.alerts.outbound.relay import relay_while
 from fleet.alerts.requests.proving import prove_while
 from fleet.alerts.sla.watching import watch_while
@@ -81,6 +82,9 @@ class Worker:
             asyncio.create_task(self._again("compare", partial(self._beside, compare_while)), name="compare"),
             asyncio.create_task(self._again("count", partial(self._beside, count_while)), name="count"),
             asyncio.create_task(self._again("charge", partial(self._beside, charge_while)), name="charge"),
+            asyncio.create_task(
+                self._again("platform", partial(self._beside, partial(tell_while, self._settings))), name="platform"
+            ),
             asyncio.create_task(self._again("relay", partial(self._beside, relay_while)), name="relay"),
             asyncio.create_task(self._again("deliver", self._deliver), name="deliver"),
             asyncio.create_task(self._again("service levels", partial(self._beside, watch_while)), name="sla"),

@@ -199,12 +199,10 @@ async def edit_calendar(
     return _calendar(outcome)
 
 
-@router.delete("/calendars/{slug}", status_code=204, responses=documented(404, 409, 412))
-async def delete_calendar(call: WriteContracts, slug: SlugPath, if_match: IfMatch = None) -> None:
+@router.delete("/calendars/{slug}", status_code=204, responses=documented(404, 409))
+async def delete_calendar(call: WriteContracts, slug: SlugPath) -> None:
     """Delete a calendar that no contract goes by."""
-    outdated = await calendarbook.delete_calendar(call.connection, slug, revisions=seen_revisions(if_match))
-    if outdated is not None:
-        raise stale(outdated)
+    await calendarbook.delete_calendar(call.connection, slug)
 
 
 @router.get("/calendars/{slug}/hours", responses=documented(404))

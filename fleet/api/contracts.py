@@ -264,12 +264,10 @@ async def edit_contract(
     return _contract(outcome)
 
 
-@router.delete("/contracts/{slug}", tags=["contracts"], status_code=204, responses=documented(404, 409, 412))
-async def delete_contract(call: WriteContracts, slug: SlugPath, if_match: IfMatch = None) -> None:
+@router.delete("/contracts/{slug}", tags=["contracts"], status_code=204, responses=documented(404, 409))
+async def delete_contract(call: WriteContracts, slug: SlugPath) -> None:
     """Delete a contract under which nothing was opened."""
-    outdated = await contractbook.delete_contract(call.connection, slug, revisions=seen_revisions(if_match))
-    if outdated is not None:
-        raise stale(outdated)
+    await contractbook.delete_contract(call.connection, slug)
 
 
 @router.get("/contracts/{slug}/applies-to", tags=["contracts"], responses=documented(404))

@@ -127,24 +127,18 @@ async def edit_calendar(
     )
 
 
-async def delete_calendar(connection: Connection, slug: str, *, revisions: frozenset[int] | None = None) -> int | None:
-    """Delete a calendar that no contract goes by; the present revision when it is none of `revisions`.
-
-    Raises NotFoundError, ForbiddenError, ConflictError.
-    """
+async def delete_calendar(connection: Connection, slug: str) -> None:
+    """Delete a calendar that no contract goes by; raises NotFoundError, ForbiddenError, ConflictError."""
     async with connection.transaction():
         held = await _lock(connection, slug)
         if held is None:
             raise NotFoundError("calendar", slug)
-        if revisions is not None and held.revision not in revisions:
-            return held.revision
         if slug in KEPT:
             raise ConflictError(f"calendar {slug} is always there: edit it instead")
         try:
             await connection.execute(_SQL["delete"], {"slug": slug})
         except ForeignKeyViolation:
             raise ConflictError(f"a contract goes by calendar {slug}") from None
-    return None
 
 
 def check(values: Mapping[str, Any]) -> None:

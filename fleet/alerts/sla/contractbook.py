@@ -183,24 +183,18 @@ async def edit_contract(
     )
 
 
-async def delete_contract(connection: Connection, slug: str, *, revisions: frozenset[int] | None = None) -> int | None:
-    """Delete a contract under which nothing was opened; the present revision when it is none of `revisions`.
-
-    Raises NotFoundError, ForbiddenError, ConflictError.
-    """
+async def delete_contract(connection: Connection, slug: str) -> None:
+    """Delete a contract under which nothing was opened; raises NotFoundError, ForbiddenError, ConflictError."""
     async with connection.transaction():
         held = await _lock(connection, slug)
         if held is None:
             raise NotFoundError("contract", slug)
-        if revisions is not None and held.revision not in revisions:
-            return held.revision
         if slug == STANDARD:
             raise ConflictError("the standard contract applies where no other does: edit it instead")
         try:
             await connection.execute(_SQL["delete"], {"contract_id": held.contract_id})
         except ForeignKeyViolation:
             raise ConflictError(f"requests were opened under {slug}: end it with valid_until instead") from None
-    return None
 
 
 def check(values: Mapping[str, Any]) -> None:

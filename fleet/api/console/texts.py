@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from fleet.api.console.booktexts import BOOKS
+from fleet.api.console.calltexts import CALLS
 from fleet.api.console.leveltexts import LEVELS
 from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
@@ -324,6 +325,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.d": ("{} days", "{} dage"),
     "unit.d1": ("1 day", "1 dag"),
     **BOOKS,
+    **CALLS,
     **LEVELS,
     **OUTLETS,
     **QUIETING,

@@ -46,6 +46,8 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("FLEET_MQTT_URL", "mqtt://host:1883/path"),
         ("FLEET_MQTT_URL", "mqtt://host:port"),
         ("FLEET_MQTT_URL", "mqtt://host:99999"),
+        ("FLEET_MQTT_ADMIN_URL", "http://host"),
+        ("FLEET_MQTT_ADMIN_URL", "mqtts://admin:secret@"),
         ("FLEET_DATABASE_URL", "mysql://host/db"),
         ("FLEET_DATABASE_URL", "postgresql://user:50%@host/db"),
         ("FLEET_DATABASE_URL", "postgresql://host/db?colour=blue"),
@@ -167,3 +169,19 @@ def test_what_is_not_set_is_asked_for_by_name() -> None:
         Settings().dsn()
     with pytest.raises(ConfigError, match="FLEET_MQTT_URL"):
         Settings().endpoint()
+
+
+def test_the_administrators_address_is_read_like_the_brokers_and_its_password_hidden() -> None:
+    settings = Settings(mqtt_admin_url="mqtts://admin:h%40rdly@broker.example.dk", mqtt_ca_file=Path("ca.pem"))
+    endpoint = settings.admin_endpoint()
+    assert (endpoint.host, endpoint.port, endpoint.username, endpoint.password) == (
+        "broker.example.dk",
+        8883,
+        "admin",
+        "h@rdly",
+    )
+    assert endpoint.ca_file == Path("ca.pem")
+    for text in (repr(settings), str(settings), repr(endpoint), str(endpoint)):
+        assert "rdly" not in text
+    with pytest.raises(ConfigError, match="FLEET_MQTT_ADMIN_URL is not set"):
+        Settings().admin_endpoint()

@@ -219,6 +219,10 @@ def _position(sort: KitSort, last: _Listed) -> KitPosition:
     return KitPosition(_NEVER if last.heard_at is None else _seconds(last.heard_at), last.kit_id)
 
 
+def _ended(asked: _Asked, last: _Listed | None) -> KitPosition | None:
+    return None if last is None else _position(asked.sort, last)
+
+
 def _seconds(time: datetime) -> str:
     return f"{time.timestamp():.6f}"
 
@@ -262,12 +266,10 @@ async def _by_kit(asked: _Asked, at: _At) -> _Span:
     assert health is not None
     if health == Health.SILENT and await _value(asked, "silent_share") < RARE:
         return _Span(await asked.rows("scan", at))
-    found, rest = await _walk(asked, at, health)
-    if rest is None or len(found) > asked.limit:
-        return _Span(found)
-    if health == Health.UNKNOWN:
-        return _Span(found, KitPosition(rest.kit, 0))
-    return _Span(found + await asked.rows("scan", rest))
+    found, last = await _walk(asked, at, health)
+    if last is None or health == Health.UNKNOWN:
+        return _Span(found, _ended(asked, last))
+    return _Span(found + await asked.rows("scan", _behind(last)))
 
 
 async def _by_time(asked: _Asked, at: _At) -> _Span:
@@ -278,8 +280,8 @@ async def _by_time(asked: _Asked, at: _At) -> _Span:
         span = await _windows(asked, at)
         at = _At(_LAST, _EARLIEST)
     if health in (None, Health.UNKNOWN) and at.time in (_EARLIEST, _LATEST) and not _full(asked, span):
-        found, rest = await _walk(asked, at, Health.UNKNOWN)
-        span = _Span(span.found + found, None if rest is None else KitPosition(_NEVER, found[-1].kit_id or 0))
+        found, last = await _walk(asked, at, Health.UNKNOWN)
+        span = _Span(span.found + found, _ended(asked, last))
         at = _At(_LAST, _EARLIEST)
     if health != Health.UNKNOWN and not down and not _full(asked, span):
         later = await _windows(asked, at)
@@ -291,9 +293,10 @@ def _full(asked: _Asked, span: _Span) -> bool:
     return len(span.found) > asked.limit or span.end is not None
 
 
-async def _walk(asked: _Asked, at: _At, health: str) -> tuple[list[_Listed], _At | None]:
-    """The next by id that are judged so, and where the walk ended when too few of those met are; None at the end."""
+async def _walk(asked: _Asked, at: _At, health: str) -> tuple[list[_Listed], _Listed | None]:
+    """The next by id that are judged so, and the last that was met, None when they are enough or all."""
     found: list[_Listed] = []
+    last: _Listed | None = None
     looks = list(LOOKS)
     while looks or (health == Health.UNKNOWN and not asked.late()):
         look = asked.limit * looks.pop(0) + 1 if looks else FEW
@@ -304,8 +307,13 @@ async def _walk(asked: _Asked, at: _At, health: str) -> tuple[list[_Listed], _At
         found += await _fitting(asked, walked, health)
         if len(walked) < look or len(found) > asked.limit:
             return found, None
-        at = _At(walked[-1].kit or _LAST, _EARLIEST)
-    return found, at
+        last = walked[-1]
+        at = _behind(last)
+    return found, last
+
+
+def _behind(last: _Listed) -> _At:
+    return _At(last.kit or _LAST, _EARLIEST)
 
 
 async def _fitting(asked: _Asked, walked: Sequence[_Listed], health: str) -> list[_Listed]:

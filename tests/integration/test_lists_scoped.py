@@ -215,6 +215,7 @@ async def test_by_every_health_and_order_a_list_is_what_is_judged(
     if way != "few":
         monkeypatch.setattr(listing, "FEW", 3)
         monkeypatch.setattr(listing, "SAMPLED", 4)
+        monkeypatch.setattr(listing, "LOOKS", (1,) if way == "late" else (4,))
     ids = dict(rows(database, "SELECT slug, organisation_id FROM organisations"))
     numbers = None if scope is None else frozenset(ids[slug] for slug in scope)
     judged = [row for row in rows(database, JUDGED) if numbers is None or row[5] in numbers or row[6] in numbers]

@@ -118,8 +118,8 @@ WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY c.requested_at, c.command_id;
 
 -- name: incidents
-SELECT i.incident_id, i.rule, i.state, i.opened_at, i.cleared_at, i.installed_kits, k.kit, o.slug AS organisation, m.joined_at,
-       m.left_at
+SELECT i.incident_id, i.rule, i.state, i.cohort_kind, i.cohort_value, i.opened_at, i.cleared_at, i.installed_kits, k.kit,
+       o.slug AS organisation, m.joined_at, m.left_at
 FROM incidents i
 LEFT JOIN incident_members m USING (incident_id)
 LEFT JOIN known_kits k ON k.kit_id = m.kit_id

@@ -131,7 +131,10 @@ async def test_a_second_open_request_for_a_cause_is_refused(client: httpx.AsyncC
 async def test_an_incident_and_its_members(client: httpx.AsyncClient) -> None:
     (incident,) = await pages(client, f"{V1}/incidents", state="open", rule="silent")
     assert (incident["members"], incident["still_silent"], incident["service_request"]) == (3, 3, "SR-9")
+    assert (incident["cohort_kind"], incident["cohort_value"]) == ("fleet", "")
     assert (await client.get(f"{V1}/incidents/{incident['id']}")).json() == incident
+    assert await pages(client, f"{V1}/incidents", cohort_kind="operator") == []
+    assert await pages(client, f"{V1}/incidents/{incident['id']}/members", present=False) == []
     members = await pages(client, f"{V1}/incidents/{incident['id']}/members", limit=2)
     assert [member["kit"] for member in members] == ["K-1", "K-2", "K-3"]
     assert await pages(client, f"{V1}/incidents/{incident['id']}/members", outcome="returned") == []

@@ -277,7 +277,7 @@ async def _hear(connection: Connection, members: Sequence[_Left], now: datetime)
     if renamed:
         await quieting.rename(connection, renamed)
     reasons = {each.alert_id: each.suppressed_by for each in members if each.alert_id not in renamed}
-    lifted = await quieting.lift(connection, list(reasons))
+    lifted = await quieting.lift(connection, list(reasons), now)
     requests = await open_for_alerts(connection, lifted, now)
     await quieting.tell_lifted(connection, reasons, lifted, now)
     return requests

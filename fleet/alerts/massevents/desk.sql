@@ -1,5 +1,5 @@
 -- name: incidents
-SELECT i.incident_id AS id, i.rule, i.state, i.opened_at, i.cleared_at, i.installed_kits,
+SELECT i.incident_id AS id, i.rule, i.state, i.cohort_kind, i.cohort_value, i.opened_at, i.cleared_at, i.installed_kits,
        m.members, m.still_silent, r.number AS service_request
 FROM incidents i
 CROSS JOIN LATERAL (
@@ -10,6 +10,8 @@ WHERE i.incident_id < %(before)s
   AND (%(id)s::bigint IS NULL OR i.incident_id = %(id)s)
   AND (%(rule)s::text IS NULL OR i.rule = %(rule)s)
   AND (%(state)s::text IS NULL OR i.state = %(state)s)
+  AND (%(cohort_kind)s::text IS NULL OR i.cohort_kind = %(cohort_kind)s)
+  AND (%(cohort_value)s::text IS NULL OR i.cohort_value = %(cohort_value)s)
 ORDER BY i.incident_id DESC
 LIMIT %(limit)s;
 
@@ -22,9 +24,21 @@ FROM incident_members m JOIN known_kits k USING (kit_id)
 WHERE m.incident_id = %(id)s AND m.kit_id > %(after)s
   AND (%(kit)s::text IS NULL OR k.kit = %(kit)s)
   AND (%(outcome)s::text IS NULL OR m.outcome = %(outcome)s)
+  AND (%(present)s::boolean IS NULL OR (m.left_at IS NULL) = %(present)s)
 ORDER BY m.kit_id
 LIMIT %(limit)s;
 
--- name: rules
-SELECT rule, severity, line, priority, for_s, keep_firing_for_s, enabled, title_en, title_da
-FROM rules WHERE rule > %(after)s ORDER BY rule LIMIT %(limit)s;
+-- name: list_settings
+SELECT rule, enabled, least, share, window_s, revision FROM incident_settings
+WHERE rule > %(after)s ORDER BY rule LIMIT %(limit)s;
+
+-- name: find_settings
+SELECT rule, enabled, least, share, window_s, revision FROM incident_settings WHERE rule = %(rule)s;
+
+-- name: lock_settings
+SELECT rule, enabled, least, share, window_s, revision FROM incident_settings WHERE rule = %(rule)s FOR UPDATE;
+
+-- name: update_settings
+UPDATE incident_settings
+SET enabled = %(enabled)s, least = %(least)s, share = %(share)s, window_s = %(window_s)s, revision = revision + 1
+WHERE rule = %(rule)s;

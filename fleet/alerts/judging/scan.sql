@@ -51,4 +51,5 @@ WITH reached AS MATERIALIZED (
 SELECT kit_id
 FROM (SELECT kit_id, bits FROM holding WHERE bits <> 0) h FULL JOIN standing s USING (kit_id)
 WHERE coalesce(h.bits, 0) <> coalesce(s.bits, 0)
+  AND kit_id NOT IN (SELECT d.kit_id FROM maintenance_deferred d)  -- looked at again when their maintenance is over
 LIMIT %(limit)s

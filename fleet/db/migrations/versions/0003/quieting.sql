@@ -72,7 +72,11 @@ CREATE TABLE maintenance_window_kits (
     PRIMARY KEY (window_id, kit_id)
 );
 CREATE INDEX maintenance_windows_by_kit ON maintenance_window_kits (kit_id);
-CALL guard_by_kit('maintenance_window_kits');
+CALL admit_processes('maintenance_window_kits');
+CREATE POLICY scope ON maintenance_window_kits TO fleet_api USING (
+    (SELECT sees_all())
+    OR EXISTS (SELECT FROM maintenance_windows w WHERE w.window_id = maintenance_window_kits.window_id)
+    AND EXISTS (SELECT FROM kits k WHERE k.kit_id = maintenance_window_kits.kit_id));
 CALL audited('maintenance_window_kits');
 
 -- Each time a window was on, as the worker saw it begin and end, also by the listening clock.

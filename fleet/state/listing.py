@@ -27,7 +27,7 @@ Connection = AsyncConnection[Any]
 
 FEW = 5_000
 """So many kits are looked at one by one, at most, to find and sort a page."""
-LOOKS = (4,)
+LOOKS = (2, 4)
 """How many candidates are walked per kit of the page, round by round, before the whole latest state is read instead."""
 RARE = 0.1
 """A share of silent kits below which a walk would meet too few of them."""

@@ -79,7 +79,9 @@ async def receiving(application: Any = None, answer: Answering | None = None) ->
     receiver = application or Receiver()
     if answer is not None:
         receiver.answer = answer
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    # Named as TCP, without which asyncio leaves answers to be held back for a moment (Nagle).
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
+        listener.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             receiver, lifespan="off", log_config=None, access_log=False, timeout_graceful_shutdown=2
         )

@@ -159,18 +159,22 @@ async def test_gone_means_gone(database: str) -> None:
 
 async def test_too_many_that_wait_are_given_up_the_oldest_first(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(relay, "MOST_PENDING", 5)
+    monkeypatch.setattr(relay, "ROOM", 3)
+    monkeypatch.setattr(relay, "WINDOW", 1)
     async with receiving(answer=statuses(then=500)) as there, outbound(database) as here:
-        hook = await here.webhook(there.url, "request.*")
-        await here.fact(number=0)
-        await here.send(hook)
-        for number in range(1, 9):
+        hook = await here.webhook(there.url)
+        for number in range(9):
             await here.fact(number=number)
-        await here.relay()
+        await here.send(hook)
+        assert await here.states(hook) == ["pending"] * 3  # the others wait as events
+        await here.relay(datetime.now(UTC) + timedelta(hours=13))
         await relay.keep_house(here.connection, datetime.now(UTC))
         assert await here.states(hook) == ["dead"] * 4 + ["pending"] * 5
         assert (await here.view(hook)).overflowed == 4
         body = value(database, "SELECT body FROM events WHERE type = 'outlet.overflowed'")
         assert body == {"outlet": hook.outlet_id, "kind": "webhook", "given_up": 4}
+        await here.relay(datetime.now(UTC) + timedelta(hours=13))
+        assert len(await here.states(hook)) == 9  # it is not told of itself
 
 
 async def test_one_that_works_is_not_given_more_than_it_can_soon_send(

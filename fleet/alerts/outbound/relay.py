@@ -11,13 +11,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from psycopg.rows import dict_row
-
 from fleet import metrics
 from fleet.db import roles
 from fleet.db.connect import connect
 from fleet.db.queries import load_queries
-from fleet.db.rows import Connection, fetch_value
+from fleet.db.rows import Connection, fetch_dicts, fetch_value
 from fleet.log import get_logger
 
 log = get_logger(__name__)
@@ -31,9 +29,11 @@ WINDOW = 500
 OUTLETS = 20
 """Outlets in one step."""
 ROOM = 1_000
-"""Deliveries that wait, at most, for an outlet that works; the rest waits as events."""
+"""Deliveries that wait, at most, for an outlet; the rest waits as events."""
+KEPT_AS_EVENTS = timedelta(hours=12)
+"""For so long; retention keeps events a day at least. Older ones become deliveries, room or not."""
 MOST_PENDING = 10_000
-"""Deliveries that are kept for an outlet that fails; older ones are given up."""
+"""Deliveries that wait for an outlet then; of more than that the oldest are given up."""
 STEPS = 20
 TRIES = timedelta(hours=24)
 POLL_EVERY = timedelta(seconds=60)
@@ -94,16 +94,21 @@ async def keep_house(connection: Connection, now: datetime) -> None:
             return
         await connection.execute(SQL["restart_ahead"])
         await connection.execute(SQL["revive"], {"dead_after": DEAD_AFTER})
-        async with connection.cursor(row_factory=dict_row) as cursor:
-            await cursor.execute(SQL["overflow"], {"now": now, "most": MOST_PENDING})
-            for row in await cursor.fetchall():
-                metrics.DELIVERIES.labels(row["kind"], "overflow").inc(row["dead"])
-                log.warning("deliveries given up: too many waited", **row)
+    await _bound(connection, now)
     await _gauge(connection)
+
+
+async def _bound(connection: Connection, now: datetime) -> None:
+    """Give up the oldest of what waits for an outlet beyond what may, outlet by outlet."""
+    for found in await fetch_dicts(connection, SQL["overflowing"], {"most": MOST_PENDING}):
+        for row in await fetch_dicts(connection, SQL["overflow"], {**found, "now": now}):
+            metrics.DELIVERIES.labels(row["kind"], "overflow").inc(row["dead"])
+            log.warning("deliveries given up: too many waited", **row)
 
 
 async def _fill(connection: Connection, now: datetime) -> tuple[int, int]:
     values = {"now": now, "room": ROOM, "outlets": OUTLETS, "window": WINDOW, "tries": TRIES}
+    values |= {"kept_since": now - KEPT_AS_EVENTS}
     async with connection.transaction():
         if not await _alone(connection):
             return 0, 0
@@ -120,10 +125,8 @@ async def _alone(connection: Connection) -> bool:
 
 
 async def _gauge(connection: Connection) -> None:
-    async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(SQL["gauges"])
-        for row in await cursor.fetchall():
-            metrics.DELIVERIES_DEAD.labels(row["kind"]).set(row["dead"])
-            metrics.DELIVERIES_PENDING.labels(row["kind"]).set(row["pending"])
-            metrics.DELIVERY_AGE_SECONDS.labels(row["kind"]).set(row["age_s"])
-            metrics.OUTLETS_FAILING.labels(row["kind"]).set(row["failing"])
+    for row in await fetch_dicts(connection, SQL["gauges"], {}):
+        metrics.DELIVERIES_DEAD.labels(row["kind"]).set(row["dead"])
+        metrics.DELIVERIES_PENDING.labels(row["kind"]).set(row["pending"])
+        metrics.DELIVERY_AGE_SECONDS.labels(row["kind"]).set(row["age_s"])
+        metrics.OUTLETS_FAILING.labels(row["kind"]).set(row["failing"])

@@ -7,8 +7,8 @@ SELECT pg_try_advisory_xact_lock(%(lock)s) AS taken
 
 -- name: fill
 -- Each outlet that is behind reads on in the order of the events, below the snapshot's horizon: nothing that it has
--- passed can still appear. One that works is given no more than it can soon send; one that fails reads on, so that what
--- it misses is kept for it when the events are gone.
+-- passed can still appear. It is given no more than it can soon send, the rest waits as events; what has waited so for long
+-- is kept for it before retention takes the events away.
 WITH edge AS MATERIALIZED (
     SELECT pg_snapshot_xmin(pg_current_snapshot()) AS horizon
 ), head AS MATERIALIZED (
@@ -18,10 +18,10 @@ WITH edge AS MATERIALIZED (
            CASE WHEN o.organisation_id IS NOT NULL THEN scope_of(o.organisation_id) END AS scope
     FROM outlet_queues q JOIN outlets o USING (outlet_id), head h
     WHERE o.state = 'active' AND NOT is_disabled(o.user_id) AND (q.tx, q.event_id) < (h.tx, h.event_id)
-      AND (q.failing_since IS NOT NULL OR (
-          SELECT count(*) FROM (
-              SELECT FROM deliveries d WHERE d.outlet_id = q.outlet_id AND d.state = 'pending' LIMIT %(room)s) p)
-          < %(room)s)
+      AND ((SELECT count(*) FROM (
+                SELECT FROM deliveries d WHERE d.outlet_id = q.outlet_id AND d.state = 'pending' LIMIT %(room)s) p) < %(room)s
+           OR (SELECT e.at FROM events e WHERE (e.tx, e.event_id) > (q.tx, q.event_id)
+               ORDER BY e.tx, e.event_id LIMIT 1) < %(kept_since)s)
     ORDER BY q.tx, q.event_id
     LIMIT %(outlets)s
 ), passed AS MATERIALIZED (
@@ -37,6 +37,11 @@ WITH edge AS MATERIALIZED (
            %(now)s, %(now)s::timestamptz + %(tries)s::interval
     FROM passed e JOIN behind b USING (outlet_id)
     WHERE matches_event(e.type, b.events)
+      -- What is told of an outlet is of no use to itself, and would go round in a circle.
+      AND NOT (starts_with(e.type, 'outlet.') AND e.body ->> 'outlet' = b.outlet_id::text)
+      -- What is kept quiet is for nobody outside; when it is heard, alert.unsuppressed says so.
+      AND (e.type NOT IN ('alert.opened', 'alert.flapping', 'alert.cleared') OR e.body ->> 'suppressed_by' IS NULL
+           OR e.type = 'alert.cleared' AND e.body ->> 'suppressed_by' NOT LIKE 'maintenance:%%')
       AND (b.organisation_id IS NULL OR e.organisation_id = ANY (b.scope) OR e.owner_id = ANY (b.scope))
       AND (jsonb_typeof(coalesce(b.options -> 'severities', 'null')) = 'null' OR NOT e.body ? 'severity' OR b.options -> 'severities' ? (e.body ->> 'severity'))
     ORDER BY e.tx, e.event_id
@@ -58,20 +63,23 @@ SELECT (SELECT count(*) FROM passed) AS passed, (SELECT count(*) FROM queued) AS
 UPDATE outlet_queues SET tx = pg_snapshot_xmin(pg_current_snapshot()), event_id = 0
 WHERE tx > pg_current_xact_id()
 
+-- name: overflowing
+SELECT outlet_id, count(*) - %(most)s AS over FROM deliveries WHERE state = 'pending'
+GROUP BY outlet_id HAVING count(*) > %(most)s
+
 -- name: overflow
 -- Of more than may wait the oldest are given up, and a fact says how many.
-WITH many AS (
-    SELECT outlet_id, count(*) - %(most)s AS over FROM deliveries WHERE state = 'pending'
-    GROUP BY outlet_id HAVING count(*) > %(most)s
+WITH held AS MATERIALIZED (
+    SELECT outlet_id FROM outlet_queues WHERE outlet_id = %(outlet_id)s FOR UPDATE
 ), given_up AS (
     UPDATE deliveries d SET state = 'dead', ended_at = %(now)s, error = 'overflow'
-    FROM many m, LATERAL (
-        SELECT o.delivery_id FROM deliveries o WHERE o.outlet_id = m.outlet_id AND o.state = 'pending'
-        ORDER BY o.delivery_id LIMIT m.over) oldest
-    WHERE d.delivery_id = oldest.delivery_id
+    FROM held, LATERAL (
+        SELECT o.delivery_id FROM deliveries o WHERE o.outlet_id = held.outlet_id AND o.state = 'pending'
+        ORDER BY o.delivery_id LIMIT %(over)s) oldest
+    WHERE d.delivery_id = oldest.delivery_id AND d.state = 'pending'
     RETURNING d.outlet_id
 ), counted AS (
-    SELECT g.outlet_id, count(*) AS dead FROM given_up g GROUP BY g.outlet_id
+    SELECT outlet_id, count(*) AS dead FROM given_up GROUP BY outlet_id
 ), told AS (
     UPDATE outlet_queues q SET overflowed = q.overflowed + c.dead FROM counted c WHERE c.outlet_id = q.outlet_id
 ), noted AS (

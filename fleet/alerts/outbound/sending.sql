@@ -12,22 +12,28 @@ ORDER BY ahead DESC, delivery_id
 LIMIT %(limit)s
 
 -- name: taken
-WITH done AS (
-    UPDATE deliveries SET state = 'delivered', ended_at = %(now)s, attempted_at = %(now)s, attempts = attempts + 1,
+-- Whoever writes deliveries of an outlet holds its queue first, so that none waits for another in a circle.
+WITH held AS MATERIALIZED (
+    SELECT outlet_id FROM outlet_queues WHERE outlet_id = %(outlet_id)s FOR UPDATE
+), done AS (
+    UPDATE deliveries d SET state = 'delivered', ended_at = %(now)s, attempted_at = %(now)s, attempts = attempts + 1,
         status = %(status)s, error = NULL
-    WHERE delivery_id = ANY (%(delivery_ids)s::bigint[]) AND state = 'pending'
+    FROM held WHERE d.outlet_id = held.outlet_id AND d.delivery_id = ANY (%(delivery_ids)s::bigint[]) AND d.state = 'pending'
 )
-UPDATE outlet_queues SET failing_since = NULL, failures = 0, last_error = NULL, last_success_at = %(now)s, next_at = NULL
-WHERE outlet_id = %(outlet_id)s
+UPDATE outlet_queues q SET failing_since = NULL, failures = 0, last_error = NULL, last_success_at = %(now)s, next_at = NULL
+FROM held WHERE q.outlet_id = held.outlet_id
 
 -- name: refused
-WITH tried AS (
-    UPDATE deliveries SET attempts = attempts + 1, attempted_at = %(now)s, status = %(status)s, error = %(error)s
-    WHERE delivery_id = ANY (%(delivery_ids)s::bigint[]) AND state = 'pending'
+WITH held AS MATERIALIZED (
+    SELECT outlet_id FROM outlet_queues WHERE outlet_id = %(outlet_id)s FOR UPDATE
+), tried AS (
+    UPDATE deliveries d SET attempts = attempts + 1, attempted_at = %(now)s, status = %(status)s, error = %(error)s
+    FROM held WHERE d.outlet_id = held.outlet_id AND d.delivery_id = ANY (%(delivery_ids)s::bigint[]) AND d.state = 'pending'
 )
-UPDATE outlet_queues SET failing_since = coalesce(failing_since, %(now)s), failures = failures + 1, last_error = %(error)s
-WHERE outlet_id = %(outlet_id)s
-RETURNING failures, failing_since
+UPDATE outlet_queues q SET failing_since = coalesce(q.failing_since, %(now)s), failures = q.failures + 1,
+    last_error = %(error)s
+FROM held WHERE q.outlet_id = held.outlet_id
+RETURNING q.failures, q.failing_since
 
 -- name: give_up
 -- What has been tried for long enough, or all of it.

@@ -188,13 +188,13 @@ async def test_the_standard_contract_stays(database: str) -> None:
 
 async def test_the_contract_of_a_kit_is_told(database: str) -> None:
     add_organisations(database, "nord", kind="region")
-    add_organisations(database, "aalborg", under="nord")
+    add_organisations(database, "aalborg", "thisted", under="nord")
     execute(
         database,
         "INSERT INTO kits (kit, state, organisation_id) SELECT 'K', 'in_stock', organisation_id"
         " FROM organisations WHERE slug = 'aalborg'",
     )
-    async with of(database, None, "aalborg") as (client, municipality):
+    async with of(database, None, "aalborg", "thisted") as (client, municipality, other):
         await made(client, "/contracts", contract("of-nord", organisation="nord"))
         answer = (await client.get(f"{API}/contracts/of-nord/applies-to", params={"kit": "K"})).json()
         assert answer == {"contract": "of-nord", "kit": "K", "applies": True, "instead": None}
@@ -204,6 +204,7 @@ async def test_the_contract_of_a_kit_is_told(database: str) -> None:
         assert (answer["applies"], answer["instead"]) == (False, None), "the region's is not shown below"
         problem(await municipality.get(f"{API}/contracts/of-nord", params={}), 404)
         problem(await client.get(f"{API}/contracts/standard/applies-to", params={"kit": "K-0"}), 404)
+        problem(await other.get(f"{API}/contracts/standard/applies-to", params={"kit": "K"}), 404)
 
 
 async def test_what_is_for_all_is_shown_to_all_and_changed_by_none_of_them(database: str) -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 QUIETING: dict[str, tuple[str, str]] = {
     "alert_comment": ("Comment (not about the citizen)", "Bemærkning (ikke om borgeren)"),
     "alert_flapping": ("comes and goes", "kommer og går"),
-    "alert_hide": ("Not now …", "Ikke nu …"),
+    "alert_more": ("More …", "Mere …"),
     "alert_shelve": ("Shelve", "Læg til side"),
     "alert_shelve_for": ("For how long", "Hvor længe"),
     "alert_shelve_why": ("Why (not about the citizen)", "Hvorfor (ikke om borgeren)"),
-    "alert_shelved": ("shelved until {}", "lagt til side indtil {}"),
+    "alert_shelved": ("shelved until", "lagt til side indtil"),
     "alert_suppressed": ("quiet:", "stille:"),
     "alert_unacknowledge": ("I do not take care of it after all", "Jeg tager mig ikke af det alligevel"),
     "alert_unshelve": ("Take it back up", "Tag den frem igen"),
@@ -22,11 +22,7 @@ QUIETING: dict[str, tuple[str, str]] = {
         "Mens et servicevindue er åbent, meldes intet om de berørte telekit: det, reglerne finder, holdes stille "
         "og bliver først til en sag bagefter, hvis det stadig gælder.",
     ),
-    "maintenance_standing": ("Maintenance until {}", "Service indtil {}"),
-    "maintenance_standing_off": (
-        "Maintenance until {}: nothing is evaluated meanwhile",
-        "Service indtil {}: intet vurderes imens",
-    ),
+    "maintenance_standing": ("Maintenance until", "Service indtil"),
     "windows_all": ("All windows", "Alle vinduer"),
     "windows_back": ("All maintenance windows", "Alle servicevinduer"),
     "windows_none": ("No maintenance is planned.", "Der er ikke planlagt service."),

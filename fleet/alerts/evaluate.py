@@ -12,7 +12,7 @@ from datetime import datetime
 
 from fleet.alerts.actions import Action
 from fleet.alerts.judging.advance import Judgement, advance
-from fleet.alerts.judging.catalogue import JUDGED, About, Source
+from fleet.alerts.judging.catalogue import CATALOGUE, JUDGED, About, Source
 from fleet.alerts.judging.facts import Clock, Condition, KitFacts, Standing
 from fleet.alerts.rules import Resolution, Rule, RuleName
 
@@ -26,17 +26,22 @@ _OF_NOW = (Source.HEARTBEAT,)
 def evaluate(facts: KitFacts, rules: Rules, clock: Clock, now: datetime) -> list[Action]:
     """What to do about one kit; nothing when all is as it stands. `rules` are those that apply to it."""
     actions: list[Action] = []
-    for name, about in JUDGED:
+    for name, _ in JUDGED:
         rule = rules.get(name)
         if rule is None:
             continue
-        condition = _judged(facts, rule, about, clock, now)
         standing = facts.standing.get(name)
-        if condition is None and standing is None:
-            continue
-        judgement = _judgement(facts, condition, about, standing or _NOTHING, clock)
-        actions += advance(judgement, standing or _NOTHING, rule, now)
+        judgement = judgement_of(facts, rule, standing or _NOTHING, clock, now)
+        if judgement.condition is not None or standing is not None:
+            actions += advance(judgement, standing or _NOTHING, rule, now)
     return actions
+
+
+def judgement_of(facts: KitFacts, rule: Rule, standing: Standing, clock: Clock, now: datetime) -> Judgement:
+    """What one rule finds of a kit, and how certain that is."""
+    about = CATALOGUE[rule.rule]
+    condition = _judged(facts, rule, about, clock, now)
+    return _judgement(facts, condition, about, standing, clock)
 
 
 def wake(facts: KitFacts, rules: Rules, now: datetime) -> datetime | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import Field
 
 from fleet.access.roles import Permission
-from fleet.alerts.judging import editing
+from fleet.alerts.judging import dryrun, editing
 from fleet.alerts.judging.catalogue import CATALOGUE
 from fleet.alerts.judging.editing import RuleRow, VariantRow, VersionRow
 from fleet.alerts.rules import RuleName
@@ -22,6 +23,7 @@ from fleet.api.shapes import (
     PREFIX,
     Answer,
     Body,
+    KitId,
     Line,
     Moment,
     Page,
@@ -152,6 +154,69 @@ class Version(Answer):
     after: dict[str, Any] | None
 
 
+class DryRunOrder(RuleEdit):
+    """Settings to try instead of those of the rule, over the last `days`, for some kits or all that the caller sees.
+
+    Variants do not count: `organisation` (with all below it), `programme` and `kit_type` choose kits as those would.
+    """
+
+    days: Annotated[int, Field(ge=1, le=30)] = 7
+    kits: Annotated[list[KitId], Field(min_length=1, max_length=200)] | None = None
+    organisation: Slug | None = None
+    programme: Word | None = None
+    kit_type: Word | None = None
+
+
+class Span(Answer):
+    """From opening to clearing; `cleared_at` is null while it stands."""
+
+    opened_at: Moment
+    cleared_at: Moment | None
+
+
+class Would(Span):
+    """An alert that would have been."""
+
+    severity: Severity
+    resolution: str | None
+    evidence: dict[str, Any]
+
+
+class DryRunKit(Answer):
+    """One kit: what would have opened, and what did."""
+
+    kit: str
+    would: list[Would]
+    did: list[Span]
+
+
+class DryRunDay(Answer):
+    """Alerts that would have opened on a day (UTC), and that did."""
+
+    day: date
+    would: int
+    did: int
+
+
+class DryRun(Answer):
+    """What would have been. `looked_at` of the `kits` were told again; `complete` is false when the time ran out.
+
+    History holds neither our own outages nor what stood before it begins: the first counts as silence, the second as
+    nothing.
+    """
+
+    begin: Moment
+    end: Moment
+    kits: int
+    looked_at: int
+    complete: bool
+    would_open: int
+    would_clear: int
+    did_open: int
+    days: list[DryRunDay]
+    items: list[DryRunKit] = Field(description="Kits with anything to tell, 500 at most")
+
+
 @router.get("/rules", responses=documented())
 async def list_rules(call: ReadAlerts, query: Annotated[PageQuery, Query()]) -> Page[Rule]:
     """What the worker watches for."""
@@ -248,6 +313,41 @@ async def list_versions(call: ReadAlerts, rule: RulePath, query: Annotated[PageQ
     found = await editing.list_versions(call.connection, rule, before=min(before[0], 2**31 - 1), limit=query.limit + 1)
     kept, cursor = page(found, query.limit, "version_id")
     return Page(items=[_version(each) for each in kept], next=cursor)
+
+
+@router.post("/rules/{rule}/dry-run", responses=documented(404))
+async def dry_run(call: ReadAlerts, rule: RulePath, body: DryRunOrder) -> DryRun:
+    """Try settings on the history: what would have opened, beside what did. Nothing is changed."""
+    return await tried(call, rule, body)
+
+
+async def tried(call: Call, rule: str, body: DryRunOrder) -> DryRun:
+    """A dry run as it is answered."""
+    chosen = {"days", "kits", "organisation", "programme", "kit_type"}
+    given = body.model_dump(exclude_unset=True, exclude=chosen)
+    changes = {name: value for name, value in given.items() if value is not None}
+    order = dryrun.Order(changes, **body.model_dump(include=chosen))
+    result = await dryrun.run(call.connection, rule, order, datetime.now(UTC))
+    items = [
+        DryRunKit(
+            kit=each.kit,
+            would=[Would.model_validate(episode) for episode in each.would],
+            did=[Span(opened_at=opened_at, cleared_at=cleared_at) for opened_at, cleared_at in each.did],
+        )
+        for each in result.told
+    ]
+    return DryRun(
+        begin=result.begin,
+        end=result.end,
+        kits=result.kits,
+        looked_at=result.looked_at,
+        complete=result.complete,
+        would_open=result.opened,
+        would_clear=result.cleared,
+        did_open=result.did_open,
+        days=[DryRunDay(day=day, would=would, did=did) for day, would, did in result.per_day],
+        items=items,
+    )
 
 
 def shown(row: RuleRow) -> Rule:

@@ -153,3 +153,63 @@ async def test_whose_role_does_not_allow_it(database: str) -> None:
     async with api(database, Role.SUPPORT) as client:
         assert (await client.get(STORAGE)).status_code == 200
         problem(await client.patch(STORAGE, json={"for_s": 1}), 403)
+
+
+async def history(database: str, kit: str, hours: int, low_from: int) -> None:
+    """A kit with a heartbeat every ten minutes until now, with little storage from some hour on."""
+    entered = "INSERT INTO kits (kit, state, state_since) VALUES (%s, 'installed', now() - interval '40 d')"
+    execute(database, entered, kit)
+    execute(
+        database,
+        "INSERT INTO kit_latest (kit_id, watch_allowance_s, watch_interval_s, heard_clock_s)"
+        " SELECT kit_id, 1800, 600, 1 FROM kits WHERE kit = %s",
+        kit,
+    )
+    execute(
+        database,
+        "INSERT INTO heartbeats (kit_id, boot, seq, time, received_at, storage_free_mb)"
+        " SELECT kit_id, 'b', g, at, at, CASE WHEN g >= %s * 6 THEN 700 ELSE 9000 END"
+        " FROM kits, generate_series(1, %s * 6) g, LATERAL (SELECT now() - interval '10 min' * (%s * 6 - g) AS at) t"
+        " WHERE kit = %s",
+        low_from, hours, hours, kit,
+    )  # fmt: skip
+
+
+async def test_a_dry_run_tells_what_would_have_been_and_changes_nothing(
+    client: httpx.AsyncClient, database: str
+) -> None:
+    await history(database, "K-1", 12, 6)
+    await history(database, "K-2", 12, 99)
+    plain = (await client.post(f"{STORAGE}/dry-run", json={"days": 1})).json()
+    assert (plain["kits"], plain["looked_at"], plain["complete"], plain["would_open"]) == (2, 2, True, 0)
+    tried = await client.post(f"{STORAGE}/dry-run", json={"days": 1, "parameters": {"below_mb": 800}})
+    assert tried.status_code == 200, tried.text
+    body = tried.json()
+    assert (body["would_open"], body["would_clear"], body["did_open"]) == (1, 0, 0)
+    (kit,) = body["items"]
+    assert kit["kit"] == "K-1"
+    assert kit["would"][0]["evidence"] == {"storage_free_mb": 700.0, "below_mb": 800.0}
+    assert sum(day["would"] for day in body["days"]) == 1
+    assert (await client.get(STORAGE)).json()["version"] == 0
+    assert value(database, "SELECT count(*) FROM alerts") == 0
+
+
+@pytest.mark.parametrize(
+    "rule", ["silent", "never_heard", "version_drift", "pairing_lost", "lease_ending", "no_network"]
+)
+async def test_every_kind_of_rule_can_be_tried(client: httpx.AsyncClient, database: str, rule: str) -> None:
+    await history(database, "K-1", 12, 6)
+    body = {"days": 30, "kits": ["K-1"], "for_s": 0}
+    answer = await client.post(f"{RULES}/{rule}/dry-run", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["looked_at"] == 1
+
+
+async def test_a_dry_run_is_of_what_the_caller_sees(database: str) -> None:
+    execute(database, "INSERT INTO organisations (slug, name, kind) VALUES ('north', 'N', 'region')")
+    await history(database, "K-1", 12, 6)
+    token = await make_token(database, Role.SERVICE, organisation="north")
+    async with running_app(database) as app, caller(app, token) as bound:
+        assert (await bound.post(f"{STORAGE}/dry-run", json={"days": 1})).json()["kits"] == 0
+        problem(await bound.post(f"{STORAGE}/dry-run", json={"kits": ["K-1"]}), 422, "kits")
+        problem(await bound.post(f"{STORAGE}/dry-run", json={"days": 31}), 422, "days")

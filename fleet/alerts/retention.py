@@ -39,6 +39,7 @@ BATCHES = {
     "placement_references": 500,
     "request_texts": 200,
     "book_texts": 200,
+    "call_notes": 5_000,
     "service_requests": 2_000,
     "alerts": 5_000,
     "incidents": 20,

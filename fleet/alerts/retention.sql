@@ -105,6 +105,14 @@ SELECT redact_old_books(%(cutoff)s, %(limit)s)
 -- name: count_book_texts
 SELECT count(*) FROM book_events WHERE recorded_at < %(cutoff)s AND reason IS NOT NULL AND reason <> '[redacted]'
 
+-- name: remove_call_notes
+UPDATE calls SET note = '[redacted]'
+WHERE call_id IN (SELECT call_id FROM calls
+                  WHERE recorded_at < %(cutoff)s AND note NOT IN ('', '[redacted]') ORDER BY recorded_at LIMIT %(limit)s)
+
+-- name: count_call_notes
+SELECT count(*) FROM calls WHERE recorded_at < %(cutoff)s AND note NOT IN ('', '[redacted]')
+
 -- name: remove_service_requests
 SELECT trim_requests(%(cutoff)s, %(limit)s)
 

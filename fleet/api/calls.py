@@ -41,6 +41,7 @@ from fleet.errors import ForbiddenError
 router = APIRouter(prefix=PREFIX, tags=["calls"])
 
 ReadCalls = Annotated[Call, requires(Permission.CALLS_READ)]
+RedactCalls = Annotated[Call, requires(Permission.AUDIT_REDACT)]
 WriteCalls = Annotated[Call, requires(Permission.CALLS_WRITE)]
 
 LONGEST_COUNTED = timedelta(days=400)
@@ -215,6 +216,12 @@ async def void_call(
         return _record(await store.void(call.connection, id, reason=body.reason, by=call.principal))
 
     return await idempotency.once(request, call, key, work)
+
+
+@router.post("/calls/{id}/redact", responses=documented(404))
+async def redact_call(call: RedactCalls, id: NumberPath) -> CallRecord:
+    """Blacken the note of a call that holds what must not be kept; what it was about stays."""
+    return _record(await store.redact(call.connection, id))
 
 
 @router.get("/statistics/calls", tags=["statistics"], responses=documented())

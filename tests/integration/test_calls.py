@@ -138,6 +138,17 @@ async def test_a_call_taken_back_before_it_was_charged_is_never_charged(database
         assert value(database, "SELECT count(*) FROM call_billing_queue") == 0
 
 
+async def test_a_note_that_must_not_be_kept_is_blackened(database: str) -> None:
+    async with api(database) as client:
+        made = await ok(await client.post(CALLS, json={**CALL, "note": "something too much"}), 201)
+        for _ in range(2):
+            redacted = await ok(await client.post(f"{CALLS}/{made['id']}/redact"))
+            assert redacted["note"] == "[redacted]"
+        told = "SELECT count(*) FROM audit WHERE before::text || after::text LIKE %s"
+        assert value(database, told, "%too much%") == 0
+        problem(await client.post(f"{CALLS}/999/redact"), 404)
+
+
 async def test_calls_are_counted(database: str) -> None:
     await add_kit(database)
     now = datetime.now(UTC)

@@ -57,6 +57,8 @@ MADE = {
     f" SELECT (SELECT organisation_id FROM organisations LIMIT 1), 'KOL-' || d, t FROM ({DAYS}) x",
     "book_texts": "INSERT INTO book_events (recorded_at, what, kit_id, actor, reason)"
     f" SELECT t, 'edit', {KIT}, 'x', 'she said so' FROM ({DAYS}) x",
+    "call_notes": "INSERT INTO calls (at, minutes, channel, caller, reason, outcome, note, actor, recorded_at)"
+    f" SELECT t, 1, 'phone', 'citizen', 'question', 'informed', 'she said so', 'x', t FROM ({DAYS}) x",
     "sessions": "INSERT INTO sessions (secret_hash, token_id, method, stage, expires_at)"
     f" SELECT sha256(d::text::bytea), (SELECT token_id FROM tokens LIMIT 1), 'token', 'open', t FROM ({DAYS}) x",
     "login_attempts": f"INSERT INTO login_attempts (key, last_at) SELECT sha256(d::text::bytea), t FROM ({DAYS}) x",
@@ -70,6 +72,7 @@ LEFT = {
     "request_texts": "SELECT count(*) FROM service_requests WHERE resolution = 'told me'",
     "placement_references": "SELECT count(*) FROM placement_references WHERE reference IS NOT NULL",
     "book_texts": "SELECT count(*) FROM book_events WHERE reason = 'she said so'",
+    "call_notes": "SELECT count(*) FROM calls WHERE note = 'she said so'",
     "retention_runs": "SELECT count(*) FROM retention_runs WHERE at < now() - interval '1 day'",
 }
 

@@ -48,6 +48,9 @@ UPDATE calls SET voided_at = now(), voided_by = %(actor)s, voided_reason = %(rea
 WHERE call_id = %(call_id)s AND voided_at IS NULL
 RETURNING call_id
 
+-- name: redact
+UPDATE calls SET note = '[redacted]' WHERE call_id = %(call_id)s AND note NOT IN ('', '[redacted]')
+
 -- name: lengths
 SELECT count(*) AS calls, count(DISTINCT c.kit_id) AS kits, round(avg(c.minutes), 2)::double precision AS mean,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY c.minutes) AS median, max(c.minutes)::double precision AS longest

@@ -176,6 +176,13 @@ async def void(connection: Connection, call_id: int, *, reason: str, by: Princip
     return await find(connection, call_id)
 
 
+async def redact(connection: Connection, call_id: int) -> Call:
+    """Blacken the note of a call; twice changes nothing. Raises NotFoundError."""
+    await find(connection, call_id)
+    await connection.execute(_SQL["redact"], {"call_id": call_id})
+    return await find(connection, call_id)
+
+
 async def counted(connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Calls by channel, caller, reason and outcome: `what`, `word`, `calls`, `minutes` (sum)."""
     return await fetch_dicts(connection, _SQL["counted"], values)

@@ -54,10 +54,13 @@ CREATE INDEX calls_by_kit ON calls (kit_id, call_id) WHERE kit_id IS NOT NULL;
 CREATE INDEX calls_by_request ON calls (request_id) WHERE request_id IS NOT NULL;
 CREATE INDEX calls_by_time ON calls (at);
 CALL guard_by_organisation('calls');
-CALL audited_for_people('calls', 'note', 'path');
+CREATE INDEX calls_with_texts ON calls (recorded_at) WHERE note NOT IN ('', '[redacted]');
+CALL audited_for_people('calls', 'note', 'path', 'voided_reason');
 REVOKE DELETE ON calls FROM fleet_api;
 REVOKE UPDATE ON calls FROM fleet_api;
-GRANT UPDATE (voided_at, voided_by, voided_reason) ON calls TO fleet_api;
+GRANT UPDATE (voided_at, voided_by, voided_reason, note) ON calls TO fleet_api;
+
+INSERT INTO retention_policies (kind, keep_days, default_days, min_days, max_days) VALUES ('call_notes', 365, 365, 30, 1827);
 
 CREATE FUNCTION stamp_call() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 BEGIN

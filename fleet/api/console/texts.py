@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from fleet.api.console.booktexts import BOOKS
 from fleet.api.console.calltexts import CALLS
+from fleet.api.console.incidenttexts import INCIDENTS
 from fleet.api.console.leveltexts import LEVELS
 from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
@@ -80,10 +81,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "health": ("Health", "Tilstand"),
     "health_of_installed": ("Installed kits by health", "Opsatte telekit efter tilstand"),
     "incident": ("Mass event", "Massehændelse"),
-    "incident_open": (
-        "Mass event since {}: {} of {} kits are silent together. They get one service request.",
-        "Massehændelse siden {}: {} af {} telekit er tavse samtidig. De får én servicesag.",
-    ),
     "kit": ("Kit", "Telekit"),
     "kits": ("Kits", "Telekit"),
     "language": ("Dansk", "English"),
@@ -326,6 +323,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.d1": ("1 day", "1 dag"),
     **BOOKS,
     **CALLS,
+    **INCIDENTS,
     **LEVELS,
     **OUTLETS,
     **QUIETING,

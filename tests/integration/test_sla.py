@@ -6,7 +6,10 @@ from datetime import timedelta
 
 import psycopg
 import pytest
+from prometheus_client.samples import Sample
 
+from fleet import metrics
+from fleet.alerts import gauges
 from fleet.alerts.rules import ANSWER_WITHIN
 from fleet.alerts.sla import recompute
 from fleet.db import roles
@@ -273,3 +276,25 @@ async def test_who_does_not_see_a_contract_measures_by_it_all_the_same(database:
         assert await cursor.fetchall() == [("standard",)]
         assert await recompute(connection, [number], BEGIN) == 1
     assert value(database, "SELECT due_at FROM service_requests") == hours(1)
+
+
+async def test_the_gauges_tell_of_missed_targets_and_not_of_what_waits(database: str) -> None:
+    set_targets(database, "standard", response_min=60, solution_min=480)
+    async with desk(database) as at:
+        late, waits = await at.open("K-1"), await at.open("K-2", priority="low")
+        await at.note(waits, "state", hours(0.5), to="waiting", waiting_for="citizen")
+        for number in (late, waits):
+            await at.measure(number, hours(9))
+        try:
+            await gauges.work(at.connection)
+            found = {(each.labels["priority"], each.labels["target"]): each.value for each in _samples()}
+            missed = {key for key, count in found.items() if count}
+            assert missed == {("high", "response"), ("high", "solution")}
+            assert len(found) == 12
+        finally:
+            gauges.forget()
+
+
+def _samples() -> list[Sample]:
+    (family,) = metrics.SLA_OPEN.collect()
+    return list(family.samples)

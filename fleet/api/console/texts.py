@@ -10,6 +10,8 @@ from fleet.api.console.incidenttexts import INCIDENTS
 from fleet.api.console.leveltexts import LEVELS
 from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
+from fleet.api.console.requesttexts import REQUESTS
+from fleet.api.console.ruletexts import RULES
 
 
 class Language(StrEnum):
@@ -267,12 +269,6 @@ TEXTS: dict[str, tuple[str, str]] = {
     "state.lost": ("lost", "bortkommet"),
     "state.returned": ("returned", "returneret"),
     # service requests, alerts
-    "rule.silent": ("Kit is silent", "Telekit er tavst"),
-    "rule.version_drift": ("Version drift", "Versionsafvigelse"),
-    "rule.books_against_reality": (
-        "Books and reality disagree",
-        "Registrering og virkelighed stemmer ikke overens",
-    ),
     "line.support": ("1st line", "1. linje"),
     "line.service": ("2nd line", "2. linje"),
     "line.supplier": ("supplier", "leverandør"),
@@ -327,6 +323,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     **LEVELS,
     **OUTLETS,
     **QUIETING,
+    **REQUESTS,
+    **RULES,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}
 

@@ -205,6 +205,8 @@ def test_many_at_once_go_to_a_file_of_their_own(database: str, tmp_path: Path) -
     urls = {"mqtt_url": "mqtt://fleet:one@127.0.0.1", "mqtt_admin_url": "mqtt://admin:two@127.0.0.1"}
     made = run(database, "broker", "config", str(tmp_path / "broker.json"), **urls)
     assert made.returncode == 0, made.stderr
+    told = "SELECT after FROM audit WHERE action = 'kit_credentials.exported'"
+    assert value(database, told) == {"rows": 2}
     content: dict[str, Any] = json.loads((tmp_path / "broker.json").read_text())
     assert [each["username"] for each in content["clients"]] == ["admin", "fleet", "K-1", "K-2"]
     assert not any(password in (tmp_path / "broker.json").read_text() for password in given.values())

@@ -29,7 +29,6 @@ from tests.api import api
 from tests.guarded_broker import KEY, GuardedBroker, Tablet, endpoint, guarded_broker, is_let_in, tablet
 from tests.support import Process, add_kits, environment, eventually, execute, process, value
 
-pytestmark = pytest.mark.broker
 TOPICS = Topics()
 SCRAP = {"to": "scrapped", "reason": "screen broken beyond repair"}
 
@@ -79,6 +78,7 @@ async def thrown_out(it: Tablet) -> None:
     await asyncio.wait_for(it.gone.wait(), 10)
 
 
+@pytest.mark.broker
 async def test_a_scrapped_kit_is_thrown_out_within_seconds_and_others_stay(
     guarded: GuardedBroker, database: str
 ) -> None:
@@ -101,6 +101,7 @@ async def test_a_scrapped_kit_is_thrown_out_within_seconds_and_others_stay(
     assert value(database, "SELECT count(*) FROM events WHERE type = 'credentials.revoked' AND kit = 'K-1'") == 1
 
 
+@pytest.mark.broker
 async def test_a_worker_killed_before_and_amid_it_changes_nothing(
     guarded: GuardedBroker, database: str, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ async def test_what_was_wanted_while_the_broker_was_away_reaches_it(guarded: Gua
         assert await is_let_in(guarded, "K-2", other)
 
 
+@pytest.mark.broker
 async def test_a_broker_restored_from_a_backup_is_put_right(
     guarded: GuardedBroker, database: str, tmp_path: Path
 ) -> None:
@@ -231,6 +233,7 @@ async def test_whom_the_books_do_not_know_is_shut_out_and_rights_are_put_right(t
         assert not await is_let_in(broker, "K-9", "nine")
 
 
+@pytest.mark.broker
 async def test_a_kit_enters_as_itself_and_touches_its_own_topics_only(tmp_path: Path) -> None:
     kits = [KitEntry(kit, 1, hash_password(kit.lower())) for kit in ("K-1", "K-2")]
     with guarded_broker(tmp_path / "broker", kits) as broker:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import AsyncIterator, Sequence
 from typing import IO
 
+from fleet.access import audit
 from fleet.config import Settings
 from fleet.db.rows import Connection
 from fleet.errors import ConfigError
@@ -59,7 +60,8 @@ async def named(kits: Sequence[str]) -> AsyncIterator[Sequence[str]]:
 async def broker_file(connection: Connection, settings: Settings) -> Json:
     """What the plugin's file shall hold: our own accounts as the settings have them, and every kit.
 
-    Raises ConfigError where a setting has no user and password to make an account of, or the name of a kit.
+    The audit tells of it. Raises ConfigError where a setting has no user and password to make an account of, or has the
+    name of a kit.
     """
     accounts = _accounts(settings)
     kits = [each async for each in store.entries(connection)]
@@ -68,6 +70,7 @@ async def broker_file(connection: Connection, settings: Settings) -> Json:
         raise ConfigError(
             f"{', '.join(sorted(taken))}: an account of the server's own has the name of a kit: rename it"
         )
+    await audit.note(connection, "kit_credentials.exported", "kit_credentials", None, after={"rows": len(kits)})
     return document(Topics(settings.topic_root), accounts, kits)
 
 

@@ -29,16 +29,16 @@ SETTLING_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class MassOutage:
-    """Seconds after the first kit turned silent; `longest_tick_s` and memory are of the worker's process.
+    """Seconds after the first kit turned silent, None when it took too long; tick and memory are the worker's.
 
     `alerts` counts those that kits of the outage opened on their own: none should.
     """
 
     kits_lost: int
     incidents: int
-    incident_after_s: float
+    incident_after_s: float | None
     kits_silent_then: int
-    all_joined_after_s: float
+    all_joined_after_s: float | None
     alerts: int
     longest_tick_s: float
     max_rss_bytes: int
@@ -64,9 +64,9 @@ def measure(dsn: str, folder: Path) -> MassOutage:
     return MassOutage(
         kits_lost=lost,
         incidents=incidents,
-        incident_after_s=round(found.get("incident", float("inf")), 1),
+        incident_after_s=found.get("incident"),
         kits_silent_then=int(found.get("silent", 0)),
-        all_joined_after_s=round(found.get("joined", float("inf")), 1),
+        all_joined_after_s=found.get("joined"),
         alerts=alerts,
         longest_tick_s=_longest_tick_s(log),
         max_rss_bytes=rss,
@@ -113,7 +113,7 @@ def _break(connection: psycopg.Connection, clock_s: float) -> int:
 
 
 def _seen(connection: psycopg.Connection, first_s: float, lost: int, found: dict[str, float]) -> bool:
-    after_s = time.monotonic() - first_s
+    after_s = round(time.monotonic() - first_s, 1)
     if "incident" not in found and _one(connection, "SELECT count(*) FROM incidents"):
         found["incident"] = after_s
         found["silent"] = min(lost, lost * after_s / WITHIN_S)

@@ -1,4 +1,4 @@
-"""The worker's tick at two sizes of fleet: quiet, and with a thousand kits changed."""
+"""The worker's tick at two sizes of fleet: quiet, with a thousand kits changed, and losing a tenth at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from statistics import median
 from time import perf_counter
 
 from fleet.alerts.worker import tick
+from fleet.bench import massoutage
 from fleet.bench.fleets import add_kits, temporary_database
+from fleet.bench.massoutage import MassOutage
 from fleet.db.connect import connect
 
 TICKS = 7
@@ -23,19 +25,21 @@ class WorkerResult:
     kits: int
     quiet_tick_s: float
     changed_tick_s: float
+    mass_outage: MassOutage
 
 
 def measure(sizes: tuple[int, ...] = (20_000, 1_000_000)) -> list[WorkerResult]:
-    """Tick over fleets of each size in which every kit has reported."""
+    """Tick over fleets of each size in which every kit has reported, then lose a mobile network of it."""
     results = []
     for kits in sizes:
-        with temporary_database() as (dsn, _):
+        with temporary_database() as (dsn, folder):
             add_kits(dsn, kits, reported=True)
-            results.append(asyncio.run(_ticks(dsn, kits)))
+            quiet_s, changed_s = asyncio.run(_ticks(dsn))
+            results.append(WorkerResult(kits, quiet_s, changed_s, massoutage.measure(dsn, folder)))
     return results
 
 
-async def _ticks(dsn: str, kits: int) -> WorkerResult:
+async def _ticks(dsn: str) -> tuple[float, float]:
     connection = await connect(dsn, role="bench")
     try:
         quiet, changed = [], []
@@ -52,4 +56,4 @@ async def _ticks(dsn: str, kits: int) -> WorkerResult:
             changed.append(perf_counter() - started)
     finally:
         await connection.close()
-    return WorkerResult(kits, round(median(quiet), 4), round(median(changed), 4))
+    return round(median(quiet), 4), round(median(changed), 4)

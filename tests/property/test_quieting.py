@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -106,25 +106,46 @@ shelves = st.builds(
 reports = st.lists(st.none() | severities, min_size=1, max_size=60)
 
 
-def played(reports: Iterable[str | None], windows: list[Standing], shelves: list[Shelf], flap: Flap) -> Told:
+@dataclass(frozen=True)
+class Moment:
+    """What keeps quiet at a moment."""
+
+    now: datetime
+    covers: list[Cover]
+    shelves: list[Shelf]
+    incident: int | None
+    flap: Flap
+
+    def reason(self, severity: str) -> Suppression | None:
+        """What keeps an alert quiet; a mass event speaks for whatever nothing else does."""
+        found = suppressor(Opening(1, "silent", severity), self.covers, self.shelves, self.now)
+        return found if found or self.incident is None else Suppression(f"incident:{self.incident}")
+
+
+def played(
+    reports: Iterable[str | None],
+    windows: list[Standing],
+    shelves: list[Shelf],
+    flap: Flap,
+    incidents: Sequence[tuple[datetime, datetime]] = (),
+) -> Told:
     """One kit and rule, a report and a tick every minute: how grave it is, or None when all is well."""
     told = Told()
     for number, severity in enumerate(reports):
         now = BEGIN + timedelta(minutes=number)
         covers = [each.cover for each in windows if each.begins_at <= now < each.ends_at]
-        _step(told, severity, covers, shelves, flap, now)
+        incident = next((at for at, (begins, ends) in enumerate(incidents) if begins <= now < ends), None)
+        _step(told, severity, Moment(now, covers, shelves, incident, flap))
     return told
 
 
-def _step(
-    told: Told, severity: str | None, covers: list[Cover], shelves: list[Shelf], flap: Flap, now: datetime
-) -> None:
-    alert = told.alert
+def _step(told: Told, severity: str | None, at: Moment) -> None:
+    alert, now, flap = told.alert, at.now, at.flap
     if severity is None:
         if alert is not None and _may_clear(alert, flap, now):
             told.alert = None
         return
-    reason = suppressor(Opening(1, "silent", severity), covers, shelves, now)
+    reason = at.reason(severity)
     if alert is None:
         _open(told, severity, reason, flap, now)
         return
@@ -138,7 +159,7 @@ def _step(
 
 def _open(told: Told, severity: str, reason: Suppression | None, flap: Flap, now: datetime) -> None:
     if reason is not None:
-        assert reason.by.startswith(("maintenance:", "shelved:"))
+        assert reason.by.startswith(("maintenance:", "shelved:", "incident:"))
         if not reason.opens:
             return
     lately = sum(at > flapping.since(now, flap) for at in told.openings)
@@ -156,13 +177,20 @@ def _may_clear(alert: Stands, flap: Flap, now: datetime) -> bool:
 NEVER = Flap(openings=1000, window_s=60, quiet_s=0)
 
 
-@given(reports, st.lists(windows(), max_size=4), st.lists(shelves, max_size=3), st.booleans())
+incidents = st.lists(st.tuples(minutes, minutes).map(lambda both: (min(both), max(both))), max_size=2)
+
+
+@given(reports, st.lists(windows(), max_size=4), st.lists(shelves, max_size=3), incidents, st.booleans())
 def test_suppression_only_narrows(
-    reports: list[str | None], windows: list[Standing], shelves: list[Shelf], flaps: bool
+    reports: list[str | None],
+    windows: list[Standing],
+    shelves: list[Shelf],
+    incidents: list[tuple[datetime, datetime]],
+    flaps: bool,
 ) -> None:
     """Whatever is heard with suppression belongs to a fault that was heard without, at the same time or later."""
     plain = played(reports, [], [], NEVER)
-    quiet = played(reports, windows, shelves, FLAP if flaps else NEVER)
+    quiet = played(reports, windows, shelves, FLAP if flaps else NEVER, incidents)
     assert len(quiet.heard) <= len(plain.heard)
     for mine in quiet.heard:
         number = round((mine - BEGIN).total_seconds() / 60)

@@ -182,6 +182,7 @@ async def test_the_standard_contract_stays(database: str) -> None:
         problem(await client.delete(path), 409)
         problem(await client.patch(path, json={"valid_until": "2027-01-01T00:00:00Z"}), 422, "valid_until")
         problem(await client.patch(path, json={"valid_from": None}), 422, "valid_from")
+        problem(await client.patch(path, json={"valid_from": "2027-01-01T00:00:00Z"}), 422, "valid_from")
         edited = await client.patch(path, json={"calendar": "working-days", "targets": TARGETS})
         assert edited.json()["targets"][0] == TARGETS[0]
 

@@ -50,6 +50,20 @@ async def test_how_a_request_stands_follows_its_log(database: str) -> None:
         assert (row["sla_state"], row["sla_breaches"]) == ("met", [])
 
 
+async def test_a_contract_or_a_log_that_says_too_little_stops_nobody(database: str) -> None:
+    execute(database, "DELETE FROM contract_targets WHERE priority = 'high'")
+    async with desk(database) as at:
+        number = await at.open()
+        execute(
+            database,
+            "INSERT INTO request_events (request_id, at, actor, what) VALUES (%s, %s, 'user:1', 'priority')",
+            number, hours(1),
+        )  # fmt: skip
+        assert (await at.look(hours(90))).requests == 1
+        row = await at.row(number)
+        assert (row["sla_state"], row["due_at"]) == ("running", BEGIN + timedelta(days=3660))
+
+
 async def test_measuring_again_changes_nothing(database: str) -> None:
     async with desk(database) as at:
         number = await at.open()

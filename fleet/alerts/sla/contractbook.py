@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from psycopg.errors import ForeignKeyViolation
@@ -20,6 +20,7 @@ _SQL = load_queries("fleet.alerts.sla", "contractbook.sql")
 
 STANDARD = "standard"
 """The contract that applies where no other does."""
+ALWAYS_BEFORE = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_STEPS = 20
 
 
@@ -203,8 +204,8 @@ def check(values: Mapping[str, Any]) -> None:
         raise InvalidError("valid_from", "cannot be empty")
     if values["valid_until"] is not None and values["valid_until"] <= values["valid_from"]:
         raise InvalidError("valid_until", "it ends before it begins")
-    if values["slug"] == STANDARD and values["valid_until"] is not None:
-        raise InvalidError("valid_until", "the standard contract does not end: it applies where no other does")
+    if values["slug"] == STANDARD:
+        _check_standard(values)
     given = [each["priority"] for each in values["targets"]]
     if sorted(given) != sorted(Priority):
         raise InvalidError("targets", f"each priority once: {', '.join(Priority)}")
@@ -215,6 +216,13 @@ def check(values: Mapping[str, Any]) -> None:
             raise InvalidError("escalations", "either percent or before_min, for each step")
         if (each["notify"] == "role") == (each["role"] is None):
             raise InvalidError("escalations", "a role when a role is told, and only then")
+
+
+def _check_standard(values: Mapping[str, Any]) -> None:
+    if values["valid_until"] is not None:
+        raise InvalidError("valid_until", "the standard contract does not end: it applies where no other does")
+    if values["valid_from"] > ALWAYS_BEFORE:
+        raise InvalidError("valid_from", "the standard contract is valid since ever: it applies where no other does")
 
 
 async def _calendar(connection: Connection, slug: str, organisation_id: int | None) -> int:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from fleet.alerts.sla.calendars import Calendar, Spans
+from fleet.alerts.rules import Priority
+from fleet.alerts.sla.calendars import HORIZON, Calendar, Spans
 from fleet.alerts.sla.escalating import Step
 from fleet.alerts.sla.measuring import Entry, Promise, Target
 
@@ -15,6 +16,8 @@ SYSTEM = "system"
 NO_CARE = frozenset({"redacted"})
 """What people do to a log without doing anything about the request."""
 STEP_FIELDS = ("percent", "before_min", "notify", "role", "raise_priority")
+NOTHING = Promise(HORIZON)
+"""For a priority of which a contract says nothing."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
@@ -41,9 +44,10 @@ class Event:
 
 def terms_of(row: Mapping[str, Any]) -> Terms:
     """Terms of a row of `sla_terms()`."""
+    promised = {each["priority"]: promise_of(each, row["update_min"]) for each in row["targets"]}
     return Terms(
         calendar_of(row["calendar"]),
-        {each["priority"]: promise_of(each, row["update_min"]) for each in row["targets"]},
+        {priority.value: promised.get(priority.value, NOTHING) for priority in Priority},
         tuple(step_of(each) for each in row["steps"]),
     )
 
@@ -106,9 +110,9 @@ def _entry(event: Event) -> Entry:
     human = event.actor != SYSTEM and event.what not in NO_CARE
     match event.what:
         case "state":
-            return Entry(at, human, event.body["to"], event.body.get("waiting_for"))
+            return Entry(at, human, event.body.get("to"), event.body.get("waiting_for"))
         case "priority":
-            return Entry(at, human, priority=event.body["to"])
+            return Entry(at, human, priority=event.body.get("to"))
         case _:
             return Entry(at, human)
 

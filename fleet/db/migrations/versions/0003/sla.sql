@@ -52,7 +52,8 @@ CREATE TABLE contracts (
     updated_at timestamptz NOT NULL DEFAULT now(),
     CHECK (valid_until > valid_from),
     -- There is always a contract that applies.
-    CHECK (slug <> 'standard' OR num_nonnulls(organisation_id, programme, kit_type, valid_until) = 0)
+    CHECK (slug <> 'standard' OR valid_from <= '1970-01-01T00:00:00Z'
+           AND num_nonnulls(organisation_id, programme, kit_type, valid_until) = 0)
 );
 COMMENT ON TABLE contracts IS
     'What is promised for kits of an organisation and those below it, a programme, a kit type; what is null is for all.';

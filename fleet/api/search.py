@@ -24,8 +24,8 @@ class SearchQuery(QueryFields):
         Field(
             min_length=1,
             description="A kit's id or its beginning, words of its label, a serial number, asset tag, IMEI, ICCID,"
-            " Bluetooth address, or the last four characters of an id or serial number. Never a placement reference:"
-            " addresses are logged; `POST /placements/look-up` takes those.",
+            " Bluetooth address, the last four characters of an id or serial number, the number of a service request."
+            " Never a placement reference: addresses are logged; `POST /placements/look-up` takes those.",
         ),
     ]
     limit: int = Field(20, ge=1, le=100, description="Items in the answer, at most")
@@ -37,8 +37,8 @@ class Hit(Answer):
     A component in a kit is where the kit is. `placement` is the number of a placement, not its reference.
     """
 
-    kind: Literal["kit", "component"]
-    by: Literal["kit", "label", "tail", "serial", "asset_tag", "imei", "iccid", "bluetooth_address"]
+    kind: Literal["kit", "component", "request"]
+    by: Literal["kit", "label", "tail", "serial", "asset_tag", "imei", "iccid", "bluetooth_address", "number"]
     kit: str | None
     label: str | None
     component_id: int | None
@@ -50,10 +50,11 @@ class Hit(Answer):
     organisation: str | None
     location: str | None
     placement: int | None
+    number: str | None = Field(description="Of a service request")
 
 
 @router.get("/search", responses=documented())
 async def search_all(call: ReadKits, query: Annotated[SearchQuery, Query()]) -> Page[Hit]:
-    """Kits and components that fit, the best first; there is no next page: a longer text narrows it."""
+    """Kits, components and requests that fit, the best first; there is no next page: a longer text narrows it."""
     found = await search.search(call.connection, query.q, query.limit)
     return Page(items=[Hit.model_validate(hit) for hit in found])

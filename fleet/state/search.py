@@ -1,7 +1,8 @@
 """Search: one text, and whatever carries it, in one round trip; only by what an index finds under row-level security.
 
 Kits are found by id (also by its beginning, in capitals), by the last four characters, and by words of their label;
-components by serial number, asset tag, IMEI, ICCID, Bluetooth address and the last four characters. A placement
+components by serial number, asset tag, IMEI, ICCID, Bluetooth address and the last four characters; service requests by
+their number, with or without its zeros. A placement
 reference is not searched for here, because what is searched stands in addresses and logs:
 `placements.reference_numbers` does that.
 """
@@ -30,16 +31,17 @@ CANDIDATES = 3_000
 """Kits with the first of several words that are looked through for the others, at most."""
 _END = chr(0x10FFFF)
 """Sorts behind every character under COLLATE "C"."""
+_REQUEST = re.compile(r"SR-([0-9]{4})-0*([0-9]{1,12})", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """Something found: a kit, or a component with the kit it is in; `by` says what fitted.
+    """Something found: a kit, a component with the kit it is in, or a request (`number`); `by` says what fitted.
 
     `placement` is the number of the placement where it is; otherwise it is at `location`, where known.
     """
 
-    kind: Literal["kit", "component"]
+    kind: Literal["kit", "component", "request"]
     by: str
     rank: int
     kit: str | None
@@ -53,6 +55,7 @@ class Hit:
     organisation: str | None
     location: str | None
     placement: int | None
+    number: str | None = None
 
 
 async def search(connection: Connection, text: str, limit: int = 20) -> list[Hit]:
@@ -83,6 +86,7 @@ def wanted(text: str, words: Sequence[str]) -> dict[str, Any]:
         "tail": text.upper() if len(text) == TAIL else None,
         "digits": digits if (digits := re.sub(r"[ -]", "", text)).isdecimal() else None,
         "bluetooth": _bluetooth(text),
+        "request": f"SR-{asked[1]}-{int(asked[2]):06}" if (asked := _REQUEST.fullmatch(text)) else None,
         "word": first,
         "word_end": None if first is None else first + _END,
         "more": others,

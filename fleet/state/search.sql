@@ -82,13 +82,19 @@ WITH kit_hits AS (
 (SELECT 'kit' AS kind, f.by, f.rank, k.kit, k.label, NULL::bigint AS component_id, NULL::text AS component_kind,
         NULL::text AS model, NULL::text AS serial, NULL::text AS asset_tag, k.state,
         (SELECT slug FROM organisations WHERE organisation_id = k.organisation_id) AS organisation,
-        (SELECT slug FROM locations WHERE location_id = k.location_id) AS location, k.placement_id AS placement
+        (SELECT slug FROM locations WHERE location_id = k.location_id) AS location, k.placement_id AS placement,
+        NULL::text AS number
  FROM kits_found f JOIN kits k USING (kit_id)
  ORDER BY f.rank, k.kit LIMIT %(limit)s)
 UNION ALL
 (SELECT 'component', f.by, f.rank, k.kit, NULL, c.component_id, m.kind, m.manufacturer || ' ' || m.name, c.serial,
         c.asset_tag, c.state, (SELECT slug FROM organisations WHERE organisation_id = c.organisation_id),
-        (SELECT slug FROM locations WHERE location_id = coalesce(c.location_id, k.location_id)), k.placement_id
+        (SELECT slug FROM locations WHERE location_id = coalesce(c.location_id, k.location_id)), k.placement_id,
+        NULL
  FROM components_found f JOIN components c USING (component_id) JOIN models m USING (model_id)
  LEFT JOIN kits k ON k.kit_id = c.kit_id
- ORDER BY f.rank, c.component_id LIMIT %(limit)s);
+ ORDER BY f.rank, c.component_id LIMIT %(limit)s)
+UNION ALL
+(SELECT 'request', 'number', 1, k.kit, NULL, NULL, NULL, NULL, NULL, NULL, r.state,
+        (SELECT slug FROM organisations WHERE organisation_id = r.organisation_id), NULL, NULL, r.number
+ FROM service_requests r LEFT JOIN kits k USING (kit_id) WHERE r.number = %(request)s);

@@ -136,3 +136,21 @@ async def test_bad_questions(database: str) -> None:
         problem(await client.get("/api/v1/search", params={"q": "x", "limit": 1000}), 422, "limit")
         for odd in ("x" * 200, "'", '"\\', "æøå" * 60, "ⓐ 🙂", "- - -"):
             assert await found(client, odd) == []
+
+
+async def test_a_request_is_found_by_its_number(database: str) -> None:
+    add_books(database)
+    execute(
+        database,
+        "INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at)"
+        " SELECT 'SR-2026-000042', kit_id, 'silent', 'support', 'high', 'open', now(), now() FROM kits"
+        " WHERE kit = 'X-9'",
+    )
+    for text, places in (("SR-2026-000042", 1), (" sr-2026-42 ", 1), ("SR-2026-000043", 0), ("SR-2026-", 0)):
+        async with as_of(database, "b") as client:
+            hits = (await client.get("/api/v1/search", params={"q": text})).json()["items"]
+        assert [(hit["kind"], hit["number"], hit["kit"], hit["state"]) for hit in hits] == [
+            ("request", "SR-2026-000042", "X-9", "open")
+        ] * places, text
+    async with as_of(database, "a") as client:
+        assert await found(client, "SR-2026-000042") == []

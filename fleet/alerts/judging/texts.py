@@ -22,7 +22,7 @@ R = RuleName
 
 TEXTS: Mapping[RuleName, RuleText] = {
     R.SILENT: RuleText(
-        Text("Kit is silent", "Telekit er tavs"),
+        Text("Kit is silent", "Telekit er tavst"),
         Text(
             "The kit was not heard for longer than it may be silent, in time in which we listened.",
             "Telekittet er ikke hørt i længere tid, end det må være tavst, i tid hvor vi lyttede.",

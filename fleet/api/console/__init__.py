@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from fleet.api.console import account, books, callpages, incidents, levels, login, outlets, pages, quieting, requestpages
+from fleet.api.console import (
+    account,
+    books,
+    callpages,
+    incidents,
+    levels,
+    login,
+    outlets,
+    pages,
+    quieting,
+    requestpages,
+    rulepages,
+)
 from fleet.api.console.rendering import mount_static
 
 __all__ = ["mount_static", "router"]
 
 router = APIRouter()
-for _part in (pages, books, callpages, login, account, quieting, incidents, levels, outlets, requestpages):
+for _part in (pages, books, callpages, login, account, quieting, incidents, levels, outlets, requestpages, rulepages):
     router.include_router(_part.router)

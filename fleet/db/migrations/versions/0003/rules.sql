@@ -4,6 +4,7 @@ ALTER TABLE rules
     ADD COLUMN parameters jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(parameters) = 'object'),
     ADD COLUMN version integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN rules.parameters IS 'As fleet/alerts/judging/parameters.py describes them; what is missing is the default.';
+UPDATE rules SET title_da = 'Telekit er tavst' WHERE rule = 'silent' AND title_da = 'Telekit er tavs';
 COMMENT ON COLUMN rules.version IS 'The newest row of rule_versions about the rule itself; 0 before it was ever edited.';
 INSERT INTO rules (rule, severity, line, priority, for_s, keep_firing_for_s, parameters, title_en, title_da) VALUES
     ('never_heard', 'major', 'logistics', 'high', 0, 15, '{"at_least_s": 900}',

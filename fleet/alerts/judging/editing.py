@@ -291,7 +291,9 @@ async def _note(connection: Connection, noted: _Noted) -> int:
     """Keep a change; gives its number."""
     values = {name: getattr(noted, name) for name in _Noted.__dataclass_fields__}
     for name in ("before", "after"):
-        values[name] = None if values[name] is None else Jsonb(values[name])
+        if values[name] is not None:
+            # What people wrote stands in one place only, where it can be emptied.
+            values[name] = Jsonb({key: value for key, value in values[name].items() if key != "note"})
     version: int = await fetch_value(connection, _SQL["note_version"], values)
     return version
 

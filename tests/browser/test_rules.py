@@ -1,0 +1,35 @@
+"""The pages of the rules in a real Chromium: they fit a phone, read well, and a trial leads to a change."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.async_api import expect
+
+from tests.browser.test_console import WIDTHS, desk
+from tests.integration.test_api_rules import history
+
+pytestmark = pytest.mark.browser
+NAME = "e => e.textContent.trim() || [...(e.labels || [])].map(l => l.textContent).join()"
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_a_rule_is_tried_and_saved(database: str, width: int) -> None:
+    await history(database, "K-9", 12, 6)
+    async with desk(database, viewport={"width": width, "height": 900}) as at:
+        await at.page.goto(f"{at.url}/rules")
+        assert await at.page.evaluate("document.documentElement.scrollWidth") <= width
+        await at.page.get_by_role("link", name="Storage is low").click()
+        await at.page.get_by_label("Free storage below (MB)").first.fill("800")
+        await at.page.get_by_label("Must hold for (seconds)").first.fill("0")
+        await at.page.get_by_role("button", name="Try on the history").click()
+        await expect(at.page.get_by_role("heading", name="What would have been")).to_be_visible()
+        assert await at.page.evaluate("document.documentElement.scrollWidth") <= width
+        for control in await at.page.locator("a, button, input:not([type=hidden]), select").all():
+            name = await control.evaluate(
+                "e => e.textContent.trim() || [...(e.labels || [])].map(l => l.textContent).join()"
+            )
+            assert name.strip(), await control.evaluate("e => e.outerHTML")
+        await at.page.get_by_role("button", name="Save").first.click()
+        await expect(at.page.get_by_role("heading", name="Changes")).to_be_visible()
+        await expect(at.page.get_by_label("Free storage below (MB)").first).to_have_value("800")
+        assert at.complaints == []

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from fleet.access.roles import Permission
+from fleet.alerts.massevents.desk import incidents_of_kit
 from fleet.alerts.quieting.windows import windows_of_kit
 from fleet.api import alerts, servicerequests
 from fleet.api.alerts import Alert, AlertQuery
@@ -142,6 +143,17 @@ class Piece(Answer):
     calibration_due: date | None
 
 
+class Membership(Answer):
+    """A mass event that the kit is part of: it speaks for the kit, which opens nothing by that rule itself."""
+
+    id: int
+    rule: str
+    state: Literal["open", "cleared"]
+    cohort_kind: str
+    cohort_value: str
+    joined_at: Moment
+
+
 class KitDetail(KitSummary):
     """Everything a support agent needs, in one call."""
 
@@ -165,6 +177,7 @@ class KitDetail(KitSummary):
     service_requests: list[ServiceRequest]
     findings: list[Finding]
     maintenance: list[StandingMaintenance]
+    incidents: list[Membership]
 
 
 async def kit_detail(call: Call, kit: str) -> KitDetail:
@@ -192,6 +205,7 @@ async def kit_detail(call: Call, kit: str) -> KitDetail:
         service_requests=unresolved.items,
         findings=await _findings(call, kit),
         maintenance=[StandingMaintenance(**each) for each in await windows_of_kit(call.connection, kit)],
+        incidents=[Membership(**each) for each in await incidents_of_kit(call.connection, kit)],
     )
 
 

@@ -134,6 +134,8 @@ async def test_an_incident_and_its_members(client: httpx.AsyncClient) -> None:
     assert (incident["cohort_kind"], incident["cohort_value"]) == ("fleet", "")
     assert (await client.get(f"{V1}/incidents/{incident['id']}")).json() == incident
     assert await pages(client, f"{V1}/incidents", cohort_kind="operator") == []
+    ((of_kit,),) = [(await client.get(f"{V1}/kits/K-1")).json()["incidents"]]
+    assert (of_kit["id"], of_kit["rule"], of_kit["cohort_kind"]) == (incident["id"], "silent", "fleet")
     assert await pages(client, f"{V1}/incidents/{incident['id']}/members", present=False) == []
     members = await pages(client, f"{V1}/incidents/{incident['id']}/members", limit=2)
     assert [member["kit"] for member in members] == ["K-1", "K-2", "K-3"]

@@ -17,7 +17,8 @@ FROM cohort_counts
 UPDATE cohort_counts SET wanted_at = %(now)s WHERE wanted_at IS NULL
 
 -- name: asked
-SELECT wanted_at FROM cohort_counts WHERE wanted_at IS NOT NULL
+-- A worker that leads for the first time counts at once, so that the first mass event need not wait for it.
+SELECT coalesce(wanted_at, clock_timestamp()) FROM cohort_counts WHERE wanted_at IS NOT NULL OR counted_at IS NULL
 
 -- name: plan_counting
 SELECT set_config('work_mem', '64MB', true)

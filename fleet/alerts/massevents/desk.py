@@ -46,6 +46,11 @@ async def incident_exists(connection: Connection, incident_id: int) -> bool:
         return bool(await cursor.fetchone())
 
 
+async def incidents_of_kit(connection: Connection, kit: str) -> list[dict[str, Any]]:
+    """The mass events that a kit is part of now: number, rule, cohort, since when."""
+    return await read(connection, "of_kit", {"kit": kit})
+
+
 async def list_settings(connection: Connection, *, after: str, limit: int) -> list[IncidentSettings]:
     """The settings by rule."""
     return await _settings(connection, "list_settings", {"after": after, "limit": limit})

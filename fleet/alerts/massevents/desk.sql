@@ -28,6 +28,12 @@ WHERE m.incident_id = %(id)s AND m.kit_id > %(after)s
 ORDER BY m.kit_id
 LIMIT %(limit)s;
 
+-- name: of_kit
+SELECT i.incident_id AS id, i.rule, i.state, i.cohort_kind, i.cohort_value, m.joined_at
+FROM kits k JOIN incident_members m ON m.kit_id = k.kit_id AND m.left_at IS NULL JOIN incidents i USING (incident_id)
+WHERE k.kit = %(kit)s
+ORDER BY i.incident_id;
+
 -- name: list_settings
 SELECT rule, enabled, least, share, window_s, revision FROM incident_settings
 WHERE rule > %(after)s ORDER BY rule LIMIT %(limit)s;

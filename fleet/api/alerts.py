@@ -89,6 +89,10 @@ class Acknowledgement(Body):
     comment: Annotated[Line, Field(min_length=1)] | None = None
 
 
+NO_WORDS = Acknowledgement()
+"""What is meant by no body at all."""
+
+
 class ShelfOrder(Body):
     """Until when nothing is to be heard of it, 30 days ahead at most, and why."""
 
@@ -120,7 +124,7 @@ async def acknowledge_alert(
     call: AcknowledgeAlerts,
     request: Request,
     id: NumberPath,
-    body: Acknowledgement | None = None,
+    body: Acknowledgement = NO_WORDS,
     key: idempotency.Key = None,
 ) -> Response:
     """Tell the others that somebody takes care of it; nobody is reminded any more. It suppresses nothing.
@@ -129,8 +133,7 @@ async def acknowledge_alert(
     """
 
     async def work() -> Alert:
-        comment = None if body is None else body.comment
-        await handling.acknowledge(call.connection, id, actor=call.principal.actor, comment=comment)
+        await handling.acknowledge(call.connection, id, actor=call.principal.actor, comment=body.comment)
         return await get_alert(call, id)
 
     return await idempotency.once(request, call, key, work)

@@ -20,7 +20,7 @@ from tests.isolation.operations import Operation, gates, operations, routes
 COLLECTIONS = {
     "kits", "components", "models", "kit-types", "locations", "organisations", "placements", "placement-references",
     "recalls", "orders", "stock", "stocktakes", "reservations", "repairs", "queues", "findings", "billable-events",
-    "alerts", "service-requests", "incidents", "incident-settings", "rules", "quarantine", "commands", "book-events",
+    "alerts", "maintenance-windows", "service-requests", "incidents", "incident-settings", "rules", "quarantine", "commands", "book-events",
     "bulk-transitions",
     "calendars", "contracts", "request-causes", "request-remedies", "request-settings", "request-lessons",
     "search", "imports", "exports", "labels", "audit", "retention", "users", "tokens", "me", "statistics", "events",

@@ -35,7 +35,7 @@ async def number(database: str) -> str:
     execute(
         database,
         "WITH made AS (INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence)"
-        " VALUES (1, 'silent', 'major', 'active', now(), '{\"clock_s\": 5}') RETURNING alert_id)"
+        " VALUES (1, 'silent', 'major', 'active', now(), '{\"clock_s\": 5, \"allowance_s\": 180}') RETURNING alert_id)"
         " INSERT INTO request_alerts SELECT request_id, alert_id FROM service_requests, made WHERE number = %s",
         number,
     )
@@ -78,7 +78,7 @@ async def test_the_list_has_the_desks_views(browser: httpx.AsyncClient, number: 
 async def test_a_request_shows_everything_about_it(browser: httpx.AsyncClient, number: str) -> None:
     page = (await browser.get(f"/service-requests/{number}")).text
     told = ("Kit is silent", "called\ntwice", "https://files.example.org/1", "&lt;i&gt;scale&lt;/i&gt;", "related to")
-    for said in (*told, "clock s 5", "to whoever reported it"):
+    for said in (*told, "allowance s 180", "to whoever reported it"):
         assert said in page, said
     danish = (await browser.get(f"/service-requests/{number}", headers=HTML)).text
     for said in ("Telekit er tavst", "Historik", "hænger sammen med"):

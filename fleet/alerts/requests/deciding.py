@@ -34,7 +34,10 @@ class Asking:
 
 
 def changed(standing: Standing, changes: Mapping[str, Any], asking: Asking) -> list[Entry] | NotAllowed:
-    """Another state, line, priority or resolution; what is as it was says nothing."""
+    """Another state, line, priority or resolution; what is as it was says nothing.
+
+    Raises InvalidError, ConflictError.
+    """
     entries: list[Entry] = []
     wanted = changes.get("state", standing.state)
     if wanted != standing.state or _says_more(standing, changes):
@@ -46,7 +49,15 @@ def changed(standing: Standing, changes: Mapping[str, Any], asking: Asking) -> l
         entries.append(asking.entry(What.LINE, **{"from": standing.line, "to": line, "reason": changes.get("reason")}))
     if (priority := changes.get("priority", standing.priority)) != standing.priority:
         entries.append(asking.entry(What.PRIORITY, **{"from": standing.priority, "to": priority}))
+    if entries:
+        refuse_merged(standing)
     return entries
+
+
+def refuse_merged(standing: Standing) -> None:
+    """Raises ConflictError for a request for which another one speaks."""
+    if standing.merged_into is not None:
+        raise ConflictError(f"it was merged into {standing.merged_into}, which speaks for it")
 
 
 def forwarded(standing: Standing, line: str, reason: str, asking: Asking) -> list[Entry]:
@@ -111,7 +122,7 @@ def _moved(standing: Standing, wanted: str, changes: Mapping[str, Any], asking: 
     elif changes.get("waiting_for") is not None:
         raise InvalidError("waiting_for", "goes with the state waiting")
     if wanted == "closed":
-        body["proof"] = asking.proven
+        body["proof"] = bool(standing.proven) if standing.state == "closed" else asking.proven
     if wanted in ENDED:
         body["resolution"] = changes.get("resolution")
     elif changes.get("resolution") is not None:

@@ -147,6 +147,7 @@ async def assign(connection: Connection, number: str, assignee: str | None, *, b
     account = await _account(connection, assignee) or {"assignee": None, "user_id": None}
 
     def decide(request: Request, asking: Asking) -> Sequence[Entry]:
+        deciding.refuse_merged(request.now)
         same = account["assignee"] == request.now.assignee
         return [] if same else [Entry(What.ASSIGNED, asking.actor, asking.now, account)]
 

@@ -155,6 +155,6 @@ def _moved(standing: Standing, entry: Entry) -> Standing:
         resolution=body.get("resolution", standing.resolution),
         found_cause=body.get("cause", standing.found_cause),
         remedy=body.get("remedy", standing.remedy),
-        closed_at=entry.at if to == "closed" else None,
+        closed_at=(standing.closed_at or entry.at) if to == "closed" else None,
         proven=bool(body.get("proof")) if to == "closed" else None,
     )

@@ -26,6 +26,7 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "request_comment": ("Comment (not about the citizen)", "Bemærkning (ikke om borgeren)"),
     "request_comment_add": ("Add comment", "Tilføj bemærkning"),
     "request_comments": ("Comments", "Bemærkninger"),
+    "request_due": ("Solve by", "Løses senest"),
     "request_forward": ("Forward", "Videresend"),
     "request_forward_to": ("To", "Til"),
     "request_found": ("What was found", "Det blev fundet"),

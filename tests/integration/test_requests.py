@@ -248,3 +248,31 @@ async def test_two_thousand_alerts_of_a_tick_open_and_end_their_requests_at_once
     ended_s = time.perf_counter()
     print(f"opened in {opened_s - began_s:.2f} s, ended in {ended_s - opened_s:.2f} s")
     assert max(opened_s - began_s, ended_s - opened_s) < 10, "a bound for busy machines: the bench has the figures"
+
+
+async def test_a_request_past_its_time_goes_with_its_log_and_its_texts_before_it(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    alerts = [await world.alert(kit) for kit in kits]
+    await world.open(*alerts)
+    first, second = [row[0] for row in await world.requests("number")]
+    await desk.comment(world.connection, first, "said", "internal", by=SYSTEM)
+    await desk.merge(world.connection, first, second, by=SYSTEM)
+    await world.clear(*alerts)
+    await world.connection.execute(
+        "INSERT INTO calls (at, minutes, channel, caller, reason, outcome, request_id, actor)"
+        " SELECT now(), 3, 'phone', 'nurse', 'not_heard', 'forwarded', request_id, 't' FROM service_requests"
+        " WHERE number = %s",
+        (second,),
+    )
+    await world.connection.execute(f"SET ROLE {roles.WORKER}".encode())
+    late = await world.value("SELECT max(resolved_at) + interval '1 s' FROM service_requests")
+    assert await world.value("SELECT redact_old_requests(%s, 100)", late) == 1
+    assert await world.value("SELECT redact_old_requests(%s, 100)", late) == 0
+    assert await world.value("SELECT count(*) FROM request_events WHERE body ->> 'text' = '[redacted]'") == 1
+    assert await world.requests("number, resolution") == [(first, f"merged:{second}"), (second, "proof")]
+    assert await differences(world.connection) == []
+    assert await world.value("SELECT trim_requests(%s, 100)", late) == 2
+    for table in ("service_requests", "request_events", "request_lessons", "request_alerts"):
+        assert await world.value(f"SELECT count(*) FROM {table}") == 0, table
+    assert await world.rows("SELECT request_id FROM calls") == [(None,)]

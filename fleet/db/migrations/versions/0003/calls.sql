@@ -32,7 +32,7 @@ CREATE TABLE calls (
     kit_id integer REFERENCES kits,
     organisation_id integer REFERENCES organisations,
     placement_id bigint REFERENCES placements,
-    request_id bigint REFERENCES service_requests,
+    request_id bigint REFERENCES service_requests ON DELETE SET NULL,
     tree text COLLATE "C",
     tree_version integer,
     path jsonb NOT NULL DEFAULT '[]' CHECK (jsonb_typeof(path) = 'array'),

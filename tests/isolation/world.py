@@ -113,6 +113,7 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     more = [await make("/components", _piece(side, number, at + 20, "scale")) for at in range(3)]
     await _calibrate(make, side, spares[2])
     await _add_contract(make, side)
+    await make("/rules/storage_low/variants", {"organisation": side, "for_s": 1, "note": f"for {side}"})
     await _add_outlets(make, side)
     await _add_kits(make, side, pieces)
     used = f"{side}-installed"

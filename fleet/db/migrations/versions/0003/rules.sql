@@ -156,7 +156,7 @@ CREATE TABLE evaluation_wakes (
 );
 CREATE INDEX evaluation_wakes_by_time ON evaluation_wakes (at);
 CALL guard_by_kit('evaluation_wakes');
-REVOKE INSERT, UPDATE, DELETE ON evaluation_wakes FROM fleet_api;
+REVOKE ALL ON evaluation_wakes FROM fleet_api;
 
 DROP TRIGGER rule_switched_on ON rules;
 DROP FUNCTION evaluate_all_kits();

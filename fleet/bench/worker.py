@@ -1,4 +1,4 @@
-"""The worker's tick at two sizes of fleet, with some kits about which something is said already: quiet, with a thousand kits changed, and losing a tenth at once."""
+"""The worker's tick at two sizes of fleet: quiet with something said of some kits, a thousand changed, a tenth lost."""
 
 from __future__ import annotations
 

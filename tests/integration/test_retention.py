@@ -38,6 +38,9 @@ MADE = {
     "quarantine": "INSERT INTO quarantine (received_at, topic, reason, detail, size_bytes, payload, redacted_at)"
     f" SELECT t, d::text, 'invalid_json', '', 1, '', t FROM ({DAYS}) x",
     "events": f"INSERT INTO events (at, type, body) SELECT t, 'x', '{{}}' FROM ({DAYS}) x",
+    "deliveries": "WITH o AS (INSERT INTO outlets (kind, events, url, secret) VALUES ('webhook', '{x}', 'x', 'x')"
+    " RETURNING outlet_id) INSERT INTO deliveries (outlet_id, message_id, type, payload, state, ended_at)"
+    f" SELECT outlet_id, d::text, 'x', '{{}}', 'dead', t FROM o, ({DAYS}) x",
     "idempotency_keys": "INSERT INTO idempotency_keys (principal, key, request_hash, status, created_at)"
     f" SELECT 'token:1', d::text, '', 200, t FROM ({DAYS}) x",
     "request_texts": f"{REQUEST} SELECT 'T' || d, {KIT}, 'c' || d, 'support', 'high', 'resolved', t, t, t, 'told me'"
@@ -286,7 +289,7 @@ def traces(database: str, text: str) -> list[str]:
     """Every column of every table in which the text stands, whatever its type."""
     columns = rows(
         database,
-        "SELECT c.relname::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        "SELECT c.oid::regclass::text, a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
         " WHERE c.relkind IN ('r', 'm') AND a.attnum > 0 AND NOT a.attisdropped"
         " AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
         " AND NOT EXISTS (SELECT FROM pg_inherits WHERE inhparent = c.oid) ORDER BY 1, 2",
@@ -296,7 +299,7 @@ def traces(database: str, text: str) -> list[str]:
     with session(database) as connection:
         for table, column in columns:
             query = (
-                f'SELECT count(*) FROM "{table}" WHERE position(%(text)s IN "{column}"::text) > 0'
+                f'SELECT count(*) FROM {table} WHERE position(%(text)s IN "{column}"::text) > 0'
                 f" OR position(encode(%(text)s::bytea, 'hex') IN \"{column}\"::text) > 0"
             )
             if connection.execute(query.encode(), {"text": text}).fetchone() != (0,):

@@ -25,6 +25,7 @@ SHARED = {
     f"{PREFIX}/models": "a catalogue of what can be bought",
     f"{PREFIX}/kit-types": "what a kit of a programme contains",
     f"{PREFIX}/rules": "what is alerted, the same for all",
+    f"{PREFIX}/incident-settings": "when many are a mass event, the same for all",
     f"{PREFIX}/request-causes": "what requests are opened for, and what is found",
     f"{PREFIX}/request-remedies": "what is done about them",
     f"{PREFIX}/request-settings": "how they end and come back, the same for all",

@@ -294,3 +294,36 @@ async def test_a_wave_of_drift_takes_over_what_opened_a_moment_ago(world: World)
     assert await world.open_requests() == 0
     assert await world.value("SELECT count(*) FROM service_requests WHERE state = 'closed'") == 15
     assert await world.members() == set(kits[:40])
+
+
+async def test_a_kit_of_two_mass_events_at_once_is_taken_over_by_one(world: World) -> None:
+    """Alerts of a moment ago whose kits are in both cohorts."""
+    kits = await world.add(800, interval_s=30)
+    both, network, town = kits[:10], kits[10:60], kits[60:110]
+    await operator(world, kits, "3")
+    await operator(world, [*both, *network], "TDC")
+    await organisation(world, "aalborg", [*both, *town])
+    await organisation(world, "thisted", [*network, *kits[110:]])
+    await world.live(100, heard=kits[10:])
+    assert await world.active() == set(both)
+    await world.live(150, heard=kits[110:])
+    assert set(await incidents(world)) == {"operator:TDC", "organisation:aalborg"}
+    assert await world.members() == set(kits[:110])
+    assert await world.active() == set()
+
+
+async def test_drift_of_two_cohorts_at_once_is_taken_over_by_one_each(world: World) -> None:
+    kits = await world.add(800)
+    both, network, town = kits[:10], kits[10:60], kits[60:110]
+    await operator(world, kits, "3")
+    await operator(world, [*both, *network], "TDC")
+    await organisation(world, "aalborg", [*both, *town])
+    await organisation(world, "thisted", [*network, *kits[110:]])
+    await drift(world, both, kits[10:])
+    await world.live(60, heard=kits)
+    assert await world.open_requests() == 10
+    await drift(world, [*network, *town], kits[110:])
+    await world.live(120, heard=kits)
+    assert set(await incidents(world)) == {"operator:TDC", "organisation:aalborg"}
+    assert await world.members() == set(kits[:110])
+    assert await world.open_requests() == 0

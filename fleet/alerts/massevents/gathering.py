@@ -9,7 +9,7 @@ the openings of the batch itself; clocks are seconds since 1970.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -116,10 +116,11 @@ async def review(connection: Connection, rules: Rules, listening_clock_s: float,
     if incidents:
         settings = await reading.settings(connection)
         members = await reading.present_members(connection, incidents)
+        taken: set[int] = set()
         for each in incidents:
             still = members.get(each.incident_id, 0)
             given = settings.get(each.rule, DEFAULT)
-            step = _Step(connection, rules[each.rule], given, listening_clock_s, now)
+            step = _Step(connection, rules[each.rule], given, listening_clock_s, now, taken)
             actions += mass.settle(
                 each, still=still, settings=given, rule=step.rule, clock_s=listening_clock_s, now=now
             )
@@ -131,13 +132,14 @@ async def review(connection: Connection, rules: Rules, listening_clock_s: float,
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """Placing the openings of one rule."""
+    """Placing the openings of one rule; `taken` are the alerts that an incident took over already."""
 
     connection: Connection
     rule: Rule
     settings: Settings
     listening_clock_s: float
     now: datetime
+    taken: set[int] = field(default_factory=set)
 
     async def place(self, openings: Sequence[OpenAlert]) -> list[Action]:
         """What becomes of them, and the incidents that begin with them."""
@@ -175,7 +177,9 @@ class _Step:
             recent = await cursor.fetchall()
         rule = self.rule.rule
         actions: list[Action] = []
-        for each in recent:
+        fresh = [each for each in recent if each.alert_id not in self.taken]
+        self.taken.update(each.alert_id for each in fresh)
+        for each in fresh:
             actions.append(ClearAlert(each.alert_id, Resolution.MERGED, (rule, cohort)))
             actions.append(OpenAlert(each.kit_id, rule, each.evidence, each.severity, each.version, cohort))
             actions.append(JoinIncident(each.kit_id, rule, cohort))

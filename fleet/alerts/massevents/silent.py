@@ -122,10 +122,12 @@ async def _merged(connection: Connection, look: _Look) -> list[Action]:
         OpenIncident(look.rule.rule, wave.cohort, wave.size, clock_s, wave.from_clock_s) for wave in look.begins
     ]
     young = [(i.cohort, i.opened_at) for i in look.incidents if look.now - i.opened_at <= MERGES_FOR]
+    taken: set[int] = set()
     for cohort, opened_at in [*young, *((wave.cohort, look.now) for wave in look.begins)]:
         after = opened_at - timedelta(seconds=look.settings.window_s)
         alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, cohort, after, opened_at, now=look.now)
-        actions += silence.merge(alerts, cohort)
+        actions += silence.merge([each for each in alerts if each.alert_id not in taken], cohort)
+        taken |= {each.alert_id for each in alerts}
     return actions
 
 

@@ -227,3 +227,23 @@ COMMENT ON COLUMN service_requests.subject IS 'As alerts.subject.';
 CREATE UNIQUE INDEX one_open_request_per_subject_and_cause ON service_requests (subject, cause)
     WHERE state IN ('open', 'in_progress', 'waiting') AND subject IS NOT NULL;
 CREATE INDEX service_requests_by_subject ON service_requests (subject, request_id) WHERE subject IS NOT NULL;
+
+-- Dashboards see what is about a place too.
+CREATE OR REPLACE VIEW grafana_alerts AS
+SELECT a.alert_id AS id, k.kit, a.rule, a.severity, a.state, a.acknowledged, a.opened_at, a.cleared_at, a.suppressed_by,
+       a.subject
+FROM alerts a LEFT JOIN kits k USING (kit_id)
+WHERE (SELECT sees_all()) OR a.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR k.owner_id = ANY ((SELECT seen_organisations())::integer[]);
+COMMENT ON COLUMN grafana_alerts.kit IS 'The kit''s id; null when it is about a place.';
+COMMENT ON COLUMN grafana_alerts.subject IS 'What it is about where that is no kit: location:<slug>, organisation:<slug>, installation.';
+
+CREATE OR REPLACE VIEW grafana_service_requests AS
+SELECT r.number, k.kit, r.incident_id AS incident, r.cause, r.line, r.priority, r.state, r.opened_at, r.due_at, r.resolved_at,
+       r.subject
+FROM service_requests r LEFT JOIN kits k USING (kit_id)
+WHERE (SELECT sees_all()) OR r.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR k.owner_id = ANY ((SELECT seen_organisations())::integer[])
+   OR r.incident_id IN (SELECT m.incident_id FROM seen_members m);
+COMMENT ON COLUMN grafana_service_requests.kit IS 'The kit''s id; null when it is about an incident or a place.';
+COMMENT ON COLUMN grafana_service_requests.subject IS 'As grafana_alerts.subject; null when it is about a kit or an incident.';

@@ -68,6 +68,7 @@ SILENT_HELD = Gauge(
     "fleet_silent_kits_held", "Silent kits that wait at the last tick, because a mass event may be building"
 )
 ALERTS_ACTIVE = Gauge("fleet_alerts_active", "Active alerts", ["rule"])
+ALERTS_SUPPRESSED = Gauge("fleet_alerts_suppressed", "Active alerts that are kept quiet, by what", ["by"])
 ALERTS_OPENED = Counter("fleet_alerts_opened_total", "Alerts opened", ["rule"])
 ALERTS_CLEARED = Counter("fleet_alerts_cleared_total", "Alerts cleared", ["rule", "resolution"])
 REQUESTS_OPEN = Gauge("fleet_service_requests_open", "Service requests that are not ended", ["line", "state"])

@@ -25,6 +25,7 @@ LARGEST_SHARE = 0.02
 STATEMENT_TIMEOUT_S = 120.0
 Measure = Callable[[AsyncConnection[Any]], Awaitable[None]]
 OPEN_STATES = ("open", "in_progress", "waiting")
+SUPPRESSORS = ("incident", "maintenance", "shelved")
 
 
 async def measure(dsn: str, what: Measure) -> float:
@@ -42,6 +43,7 @@ def forget() -> None:
     """Show nothing: another process leads and shows it."""
     for gauge in (metrics.KITS, metrics.KITS_BY_HEALTH, metrics.ALERTS_ACTIVE, metrics.REQUESTS_OPEN, metrics.SLA_OPEN):
         gauge.clear()
+    metrics.ALERTS_SUPPRESSED.clear()
     for gauge in (metrics.INCIDENTS_OPEN, metrics.INCIDENT_MEMBERS, metrics.SLA_BREACHES, metrics.EVALUATION_QUEUE):
         gauge.set(0)
 
@@ -55,6 +57,9 @@ async def work(connection: AsyncConnection[Any]) -> None:
     metrics.SLA_BREACHES.set(breaches)
     for rule, count in await _rows(connection, "active_alerts"):
         metrics.ALERTS_ACTIVE.labels(rule).set(count)
+    suppressed = dict.fromkeys(SUPPRESSORS, 0) | dict(await _rows(connection, "suppressed_alerts"))
+    for reason, count in suppressed.items():
+        metrics.ALERTS_SUPPRESSED.labels(reason).set(count)
     requests = {(line, state): 0 for line in Line for state in OPEN_STATES}
     requests |= {(line, state): count for line, state, count in await _rows(connection, "open_requests")}
     for (line, state), count in requests.items():

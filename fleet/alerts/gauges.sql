@@ -9,6 +9,10 @@ SELECT (SELECT count(*) FROM evaluation_queue) AS queue,
 SELECT r.rule, count(a.alert_id) FROM rules r LEFT JOIN alerts a ON a.rule = r.rule AND a.state = 'active'
 GROUP BY r.rule
 
+-- name: suppressed_alerts
+SELECT split_part(suppressed_by, ':', 1), count(*) FROM alerts
+WHERE state = 'active' AND suppressed_by IS NOT NULL GROUP BY 1
+
 -- name: open_requests
 SELECT line, state, count(*) FROM service_requests WHERE state IN ('open', 'in_progress', 'waiting')
 GROUP BY line, state

@@ -48,7 +48,7 @@ INSERT INTO cohort_counts DEFAULT VALUES;
 COMMENT ON TABLE cohort_counts IS 'When cohort_sizes was counted, over how many kits, and whether the worker asks for it anew.';
 CALL guard_installation('cohort_sizes');
 CALL guard_installation('cohort_counts');
-REVOKE INSERT, UPDATE, DELETE ON cohort_sizes, cohort_counts FROM fleet_api;
+REVOKE ALL ON cohort_sizes, cohort_counts FROM fleet_api;
 
 -- When many are a mass event.
 CREATE TABLE incident_settings (

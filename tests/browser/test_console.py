@@ -14,7 +14,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from fleet.access.roles import Role
 from tests.api import make_token, serving
-from tests.support import add_kits, execute
+from tests.support import add_kits, execute, value
 
 pytestmark = pytest.mark.browser
 
@@ -68,7 +68,9 @@ async def test_nothing_sticks_out_of_the_screen(database: str, width: int) -> No
     async with desk(database, viewport={"width": width, "height": 800}) as at:
         execute(database, "UPDATE kits SET label = repeat('averylonglabel', 12), organisation_id = NULL")
         _much(database)
-        for path in ("/", "/kits/K-1", "/?health=unknown", "/kits/none"):
+        number = value(database, "SELECT min(number) FROM service_requests")
+        requests = ("/service-requests", f"/service-requests/{number}")
+        for path in ("/", "/kits/K-1", "/?health=unknown", "/kits/none", *requests):
             await at.page.goto(at.url + path)
             assert await at.page.evaluate("document.documentElement.scrollWidth") <= width, path
 
@@ -140,11 +142,12 @@ async def test_it_works_without_script_and_in_danish(database: str) -> None:
 async def test_everything_has_a_name_for_those_who_do_not_see(database: str) -> None:
     async with desk(database) as at:
         _much(database)
-        for path in ("/", "/kits/K-1"):
+        number = value(database, "SELECT min(number) FROM service_requests")
+        for path in ("/", "/kits/K-1", "/service-requests", f"/service-requests/{number}"):
             await at.page.goto(at.url + path)
-            for control in await at.page.locator("a, button, input:not([type=hidden]), select").all():
+            for control in await at.page.locator("a, button, input:not([type=hidden]), select, textarea").all():
                 name = await control.evaluate(
-                    "e => e.ariaLabel || e.innerText || [...(e.labels || [])].map(l => l.innerText).join()"
+                    "e => e.ariaLabel || e.textContent || [...(e.labels || [])].map(l => l.textContent).join()"
                 )
                 assert name.strip(), await control.evaluate("e => e.outerHTML")
             assert await at.page.locator("h1").count() == 1

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
+from fleet.alerts import gauges
 from fleet.alerts.quieting import handling
 from tests.alerts_world import BEGIN, World, world
 
@@ -62,6 +64,8 @@ async def test_what_opens_in_maintenance_is_suppressed_and_heard_afterwards(flee
     ]
     assert await fleet.open_requests() == 0
     assert (await told(fleet, "maintenance.began"), await told(fleet, "request.opened")) == (1, 0)
+    await gauges.work(fleet.connection)
+    assert REGISTRY.get_sample_value("fleet_alerts_suppressed", {"by": "maintenance"}) == 2
     await fleet.live(90, heard=[mended])
     assert [row[2] for row in await alerts(fleet)] == ["active", "cleared"]
     # It is over, and the kit has one more interval to show that it works.

@@ -34,7 +34,8 @@ WITH edge AS MATERIALIZED (
     SELECT b.outlet_id, 'evt_' || e.event_id, e.type, e.kit, jsonb_build_object(
                'id', 'evt_' || e.event_id, 'type', e.type, 'at', e.at,
                'data', jsonb_strip_nulls(jsonb_build_object('kit', e.kit)) || e.body),
-           %(now)s, %(now)s::timestamptz + %(tries)s::interval
+           -- What a digest waits for does not count.
+           %(now)s, %(now)s::timestamptz + %(tries)s::interval * CASE b.kind WHEN 'mail' THEN 2 ELSE 1 END
     FROM passed e JOIN behind b USING (outlet_id)
     WHERE matches_event(e.type, b.events)
       -- What is told of an outlet is of no use to itself, and would go round in a circle.

@@ -136,8 +136,11 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 def _told(error: BaseException) -> str:
     if isinstance(error, httpcore.TimeoutException):
         return "did not answer in time"
-    if isinstance(error.__cause__ or error, ssl.SSLError) or "CERTIFICATE" in str(error):
+    # The library lets no cause through.
+    if isinstance(error, ssl.SSLError) or "SSL" in str(error):
         return "the certificate is not valid, or TLS failed"
+    if isinstance(error, RefusedError):
+        return str(error)
     if isinstance(error, httpcore.ConnectError):
-        return str(error) if isinstance(error.__cause__, RefusedError) else "cannot be found or reached"
+        return "cannot be found or reached"
     return "the connection broke"

@@ -29,7 +29,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 MAX_URL = 1000
 
 
-class RefusedError(OSError):
+class RefusedError(httpcore.ConnectError):
     """The address is none that we may be sent to; the text says why, without the address of anything of ours."""
 
 
@@ -122,8 +122,6 @@ class GuardedBackend(AsyncNetworkBackend):
                 return await self._first(addresses, port, timeout, socket_options)
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("did not answer in time") from error
-        except RefusedError as error:
-            raise httpcore.ConnectError(str(error)) from error
         except OSError as error:
             raise httpcore.ConnectError("the host cannot be found or reached") from error
 

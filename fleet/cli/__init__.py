@@ -22,6 +22,7 @@ from fleet.cli.roles import api, ingest, migrate, worker
 from fleet.cli.stock import orders_app, stock_app
 from fleet.cli.up import up
 from fleet.cli.users import user_app
+from fleet.cli.webhooks import webhooks_app
 from fleet.errors import ExitCode, FleetError
 
 app = typer.Typer(
@@ -48,6 +49,7 @@ app.add_typer(stock_app, name="stock")
 app.add_typer(reader_app, name="reader")
 app.add_typer(audit_app, name="audit")
 app.add_typer(retention_app, name="retention")
+app.add_typer(webhooks_app, name="webhooks")
 
 
 def main() -> None:

@@ -186,8 +186,10 @@ async def test_what_was_resolved_by_hand_opens_again_when_nothing_proves_it(worl
     alerts = [await world.alert(kit) for kit in kits]
     await world.open(*alerts)
     for (number,) in await world.requests("number"):
-        said = {"cause": "tablet_fault", "remedy": "restarted", "resolution": None}
-        assert await desk.resolve(world.connection, number, **said, by=SYSTEM) is None
+        outcome = await desk.resolve(
+            world.connection, number, cause="tablet_fault", remedy="restarted", resolution=None, by=SYSTEM
+        )
+        assert outcome is None
     resolved_at = await world.value("SELECT max(resolved_at) FROM service_requests")
     await world.connection.execute(
         "UPDATE alerts SET state = 'cleared', cleared_at = now(), resolution = 'proof' WHERE alert_id = %s", alerts[:1]

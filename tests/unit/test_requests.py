@@ -29,6 +29,13 @@ def asking(*roles: Role, proven: bool = False, now: datetime = NOW) -> Asking:
     return Asking("user 1 a", frozenset(roles or {Role.SERVICE}), now, WEEK, proven)
 
 
+def said(standing: Standing, changes: dict[str, Any], by: Asking) -> list[Entry]:
+    """What the log gets, of something that is allowed."""
+    entries = deciding.changed(standing, changes, by)
+    assert isinstance(entries, list)
+    return entries
+
+
 def facts(**changes: Any) -> Facts:
     known = {
         "request_id": 1, "resolved_at": NOW, "resolved_by": "user 1 a", "incident": False, "watched": True,
@@ -86,12 +93,9 @@ def test_closed_comes_back_within_its_window_only() -> None:
 def test_closing_without_proof_needs_a_reason_and_says_so() -> None:
     with pytest.raises(InvalidError, match="reason"):
         deciding.changed(RESOLVED, {"state": "closed"}, asking())
-    said = deciding.changed(RESOLVED, {"state": "closed", "reason": "kit is on its way back"}, asking())
-    assert isinstance(said, list)
-    assert fold_all(RESOLVED, said).proven is False
-    proven = deciding.changed(RESOLVED, {"state": "closed"}, asking(proven=True))
-    assert isinstance(proven, list)
-    assert fold_all(RESOLVED, proven).proven is True
+    unproven = said(RESOLVED, {"state": "closed", "reason": "kit is on its way back"}, asking())
+    assert fold_all(RESOLVED, unproven).proven is False
+    assert fold_all(RESOLVED, said(RESOLVED, {"state": "closed"}, asking(proven=True))).proven is True
 
 
 def test_a_refused_step_tells_the_allowed_ones() -> None:
@@ -114,10 +118,10 @@ def test_what_belongs_to_another_state_is_refused(changes: dict[str, str], field
 
 
 def test_waiting_says_for_what() -> None:
-    (entry,) = deciding.changed(OPEN, {"state": "waiting"}, asking())
+    (entry,) = said(OPEN, {"state": "waiting"}, asking())
     assert entry.body["waiting_for"] == "other"
     waits = replace(OPEN, state="waiting", waiting_for="other")
-    (entry,) = deciding.changed(waits, {"waiting_for": "citizen"}, asking())
+    (entry,) = said(waits, {"waiting_for": "citizen"}, asking())
     assert fold_all(waits, [entry]).waiting_for == "citizen"
 
 
@@ -148,7 +152,7 @@ def test_merging_closes_one_and_may_raise_the_other() -> None:
 
 def test_opening_again_forgets_how_it_ended() -> None:
     ended = replace(RESOLVED, resolution="x", found_cause="other", remedy="advice", has_text=True)
-    (entry,) = deciding.changed(ended, {"state": "open"}, asking())
+    (entry,) = said(ended, {"state": "open"}, asking())
     again = fold_all(ended, [entry])
     assert again == replace(OPEN, reopened=1, has_text=True)
 
@@ -252,6 +256,6 @@ def test_a_log_says_who_wrote_something() -> None:
         What.OPENED, "system", NOW, {"by": "alert", "cause": "silent", "line": "support", "priority": "low"}
     )
     assert not replay([opening]).has_text
-    said = Entry(What.COMMENT, "user 1 a", NOW, {"text": "called", "audience": "internal"})
-    assert replay([opening, said]).has_text
-    assert not replay([opening, said, Entry(What.REDACTED, "user 1 a", NOW)]).has_text
+    comment = Entry(What.COMMENT, "user 1 a", NOW, {"text": "called", "audience": "internal"})
+    assert replay([opening, comment]).has_text
+    assert not replay([opening, comment, Entry(What.REDACTED, "user 1 a", NOW)]).has_text

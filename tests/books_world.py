@@ -49,9 +49,9 @@ async def enter_pieces(
     return pieces
 
 
-async def prepare(client: httpx.AsyncClient, database: str, kit: str, pieces: Mapping[str, int]) -> None:
+async def prepare(client: httpx.AsyncClient, database: str, kit: str, pieces: Mapping[str, int], **more: Any) -> None:
     """A new kit of type `copd`, with the pieces in it, that told its software: all it takes to be ready."""
-    body = {"kit": kit, "kit_type": "copd", "location": "depot", "wanted_components": {"app": "2"}}
+    body = {"kit": kit, "kit_type": "copd", "location": "depot", "wanted_components": {"app": "2"}, **more}
     await made(await client.post(f"{API}/kits", json=body))
     await step(client, kit, "preparing")
     for piece in pieces.values():

@@ -40,6 +40,7 @@ BATCHES = {
     "request_texts": 200,
     "book_texts": 200,
     "call_notes": 5_000,
+    "visit_texts": 500,
     "service_requests": 2_000,
     "alerts": 5_000,
     "incidents": 20,

@@ -113,6 +113,13 @@ WHERE call_id IN (SELECT call_id FROM calls
 -- name: count_call_notes
 SELECT count(*) FROM calls WHERE recorded_at < %(cutoff)s AND note NOT IN ('', '[redacted]')
 
+-- name: remove_visit_texts
+SELECT redact_visits(ARRAY(
+    SELECT visit_id FROM visits WHERE ended_at < %(cutoff)s AND has_text ORDER BY ended_at LIMIT %(limit)s))
+
+-- name: count_visit_texts
+SELECT count(*) FROM visits WHERE ended_at < %(cutoff)s AND has_text
+
 -- name: remove_service_requests
 SELECT trim_requests(%(cutoff)s, %(limit)s)
 

@@ -66,6 +66,9 @@ from fleet.api import (
     stock,
     stocktakes,
     users,
+    visitacts,
+    visitlists,
+    visits,
     webhooks,
 )
 from fleet.api.feed import Feed
@@ -127,6 +130,9 @@ _ROUTERS: tuple[Any, ...] = (
     auditing,
     retention,
     rules,
+    visits,
+    visitacts,
+    visitlists,
     webhooks,
     mailsubscriptions,
     connectors,

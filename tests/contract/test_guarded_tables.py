@@ -16,6 +16,8 @@ SHARED = {
     "kit_type_contents": "as above",
     "rules": "what is alerted, the same for all",
     "incident_settings": "when many are a mass event, the same for all",
+    "visit_failures": "why visits fail, the same for all",
+    "visit_settings": "by when they are to be done, the same for all",
     "listening": "our own clock",
     "request_causes": "what requests are opened for, and what is found",
     "request_remedies": "what is done about them",

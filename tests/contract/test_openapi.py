@@ -22,6 +22,7 @@ COLLECTIONS = {
     "recalls", "orders", "stock", "stocktakes", "reservations", "repairs", "queues", "findings", "billable-events",
     "alerts", "maintenance-windows", "service-requests", "incidents", "incident-settings", "rules", "quarantine", "commands", "book-events",
     "bulk-transitions",
+    "visits", "visit-sheets", "visit-failures", "visit-settings",
     "calendars", "contracts", "request-causes", "request-remedies", "request-settings", "request-lessons",
     "search", "imports", "exports", "labels", "audit", "retention", "users", "tokens", "me", "statistics", "events",
     "webhooks", "mail-subscriptions", "connectors", "deliveries",
@@ -50,7 +51,11 @@ OPEN = {
 OWN = re.compile(r"/api/v1/me(/.*)?|/account(/.*)?")
 """What everybody who is logged in does with their own account; its gate names no permission."""
 
-LOOKS_ONLY = {"/api/v1/placements/look-up"}
+LOOKS_ONLY = {
+    "/api/v1/placements/look-up",
+    "/api/v1/rules/{rule}/dry-run",
+    "/rules/{rule}/try",
+}
 """What is sent as POST so that no address holds it, and changes nothing."""
 WITHOUT_KEY = LOOKS_ONLY | {"/api/v1/placements/{id}/cancel", "/api/v1/placement-references/{id}/erase"}
 """Where a repeat changes nothing anyway."""

@@ -62,6 +62,10 @@ MADE = {
     f" SELECT t, 'edit', {KIT}, 'x', 'she said so' FROM ({DAYS}) x",
     "call_notes": "INSERT INTO calls (at, minutes, channel, caller, reason, outcome, note, actor, recorded_at)"
     f" SELECT t, 1, 'phone', 'citizen', 'question', 'informed', 'she said so', 'x', t FROM ({DAYS}) x",
+    "visit_texts": "INSERT INTO visits (number, kind, state, kit_id, organisation_id, ordered_at, planned_on,"
+    " target_days, due_on, ended_at, ended_reason, note, has_text, created_by)"
+    f" SELECT 'V' || d, 'repair', 'cancelled', {KIT}, organisation_id, t, t, 2, t, t, 'she said so', 'she said so',"
+    f" true, 'x' FROM ({DAYS}) x, (SELECT organisation_id FROM organisations LIMIT 1) o",
     "sessions": "INSERT INTO sessions (secret_hash, token_id, method, stage, expires_at)"
     f" SELECT sha256(d::text::bytea), (SELECT token_id FROM tokens LIMIT 1), 'token', 'open', t FROM ({DAYS}) x",
     "login_attempts": f"INSERT INTO login_attempts (key, last_at) SELECT sha256(d::text::bytea), t FROM ({DAYS}) x",
@@ -76,6 +80,7 @@ LEFT = {
     "placement_references": "SELECT count(*) FROM placement_references WHERE reference IS NOT NULL",
     "book_texts": "SELECT count(*) FROM book_events WHERE reason = 'she said so'",
     "call_notes": "SELECT count(*) FROM calls WHERE note = 'she said so'",
+    "visit_texts": "SELECT count(*) FROM visits WHERE note = 'she said so' OR ended_reason = 'she said so'",
     "retention_runs": "SELECT count(*) FROM retention_runs WHERE at < now() - interval '1 day'",
 }
 

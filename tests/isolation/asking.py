@@ -78,6 +78,9 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
     f"POST {PREFIX}/service-requests/{{number}}/merge": {"into": "SR-{side}-1"},
     f"POST {PREFIX}/service-requests/{{number}}/resolve": {"cause": "use_error", "remedy": "advice"},
     f"POST {PREFIX}/service-requests/{{number}}/assign": {"assignee": None},
+    f"POST {PREFIX}/visits": {"kind": "repair", "kit": "{side}-installed", "planned_on": "2027-01-04"},
+    f"POST {PREFIX}/visits/{{number}}/fail": {"failure": "refused"},
+    f"POST {PREFIX}/visits/{{number}}/complete": {"receipt": "citizen"},
     f"POST {PREFIX}/maintenance-windows": {
         "title": "of {side}",
         "organisation": "{side}",
@@ -124,6 +127,7 @@ REFERRING: Mapping[str, Any] = {
     "into": f"SR-{B}-1",
     "number": f"SR-{B}-1",
     "assignee": f"{B}-user",
+    "service_request": f"SR-{B}-1",
     "placement": "<placements>",
     "placement_id": "<placements>",
     "component_id": "<components>",

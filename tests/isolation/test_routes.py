@@ -29,6 +29,9 @@ SHARED = {
     f"{PREFIX}/request-causes": "what requests are opened for, and what is found",
     f"{PREFIX}/request-remedies": "what is done about them",
     f"{PREFIX}/request-settings": "how they end and come back, the same for all",
+    f"{PREFIX}/visit-failures": "why visits fail",
+    f"{PREFIX}/visit-settings": "by when they are to be done, the same for all",
+    f"{PREFIX}/problem-trees": "questions that the first line asks, the same for all",
     f"{PREFIX}/exports/models": "a catalogue of what can be bought",
     f"{PREFIX}/exports/kit-types": "what a kit of a programme contains",
     f"{PREFIX}/retention": "how long things are kept, the same for all",
@@ -40,6 +43,7 @@ TELLS_NO_NAME = {
     f"{PREFIX}/audit/head": "the last link of the chain, a hash over everybody's lines",
     f"{PREFIX}/quarantine": "shown to the installation only: whose it was is what could not be told",
     f"{PREFIX}/statistics": "counts; compared below",
+    f"{PREFIX}/statistics/calls": "counts of calls",
     f"{PREFIX}/request-lessons": "counts by what was found",
 }
 """Reads in which the owner finds nothing with a name of theirs."""
@@ -48,6 +52,8 @@ NOT_ALONE: dict[tuple[str, ...], str] = {
     (f"POST {PREFIX}/request-causes",): "the same for all",
     (f"POST {PREFIX}/request-remedies",): "the same for all",
     (f"PATCH {PREFIX}/request-settings",): "the same for all",
+    (f"POST {PREFIX}/visit-failures",): "the same for all",
+    (f"PATCH {PREFIX}/visit-settings",): "the same for all",
     **{
         (f"POST {PREFIX}/service-requests/{{number}}/{act}", f"SR-{B}-2"): "a mass event's, which is of others as well"
         for act in ("comments", "references", "merge", "links", "forward", "resolve", "reopen", "assign")

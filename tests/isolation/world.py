@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import psycopg
@@ -124,6 +126,7 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
     await make(f"/components/{more[0]['id']}/transitions", {"to": "faulty", "reason": f"dropped at {side}"})
     call = {"kit": used, "minutes": 3, "caller": "citizen", "reason": "question", "outcome": "informed"}
     await make("/calls", {**call, "note": f"about {side}"})
+    await _visit(make, side, used, more[2]["id"])
     homes = await make("/placements/look-up", {"reference": f"{side}-ref-1"})
     return {
         "side": side,
@@ -136,6 +139,15 @@ async def _fill(make: Maker, side: str, number: int) -> dict[str, Any]:
         "software": Jsonb({"app": side}),
         "pairing": Jsonb([{"serial": f"{side}-scale", "kind": "scale", "paired": True, "last_contact": None}]),
     }
+
+
+async def _visit(make: Maker, side: str, kit: str, piece: int) -> None:
+    """A visit that failed once and is planned again for today, with something to bring."""
+    today = datetime.now(UTC).astimezone(ZoneInfo("Europe/Copenhagen")).date().isoformat()
+    body = {"kind": "repair", "kit": kit, "planned_on": today, "crew": f"{side}-crew", "note": f"at {side}"}
+    visit = (await make("/visits", {**body, "bring": [{"component_id": piece}]}))["number"]
+    again = {"failure": "nobody_home", "note": f"nobody at {side}", "planned_on": today}
+    await make(f"/visits/{visit}/fail", again)
 
 
 async def _add_contract(make: Maker, side: str) -> None:

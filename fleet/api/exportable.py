@@ -25,6 +25,12 @@ _ALL: tuple[Export, ...] = (
     Export("reservations", Permission.STOCK_READ, _SQL["reservations"]),
     Export("stocktakes", Permission.STOCK_READ, _SQL["stocktakes"]),
     Export("commands", Permission.TELEMETRY_READ, _SQL["commands"]),
+    Export("service-request-log", Permission.REQUESTS_READ, _SQL["service_request_log"]),
+    Export("calls", Permission.CALLS_READ, _SQL["calls"]),
+    Export("visits", Permission.VISITS_READ, _SQL["visits"]),
+    Export("contracts", Permission.CONTRACTS_READ, _SQL["contracts"]),
+    Export("maintenance-windows", Permission.ALERTS_READ, _SQL["maintenance_windows"]),
+    Export("rules", Permission.ALERTS_READ, _SQL["rules"]),
     Export("agreements", Permission.ORGANISATIONS_READ, _SQL["agreements"]),
 )
 

@@ -47,7 +47,8 @@ ORDER BY b.entry_id;
 
 -- name: alerts
 SELECT a.alert_id, a.rule, k.kit, o.slug AS organisation, a.severity, a.state, a.acknowledged, a.opened_at, a.cleared_at,
-       a.resolution, a.suppressed_by, a.evidence
+       a.resolution, a.suppressed_by, a.evidence, a.subject, a.flapping, a.acknowledged_at, a.acknowledged_by,
+       a.acknowledgement
 FROM alerts a
 LEFT JOIN known_kits k ON k.kit_id = a.kit_id
 LEFT JOIN organisations o ON o.organisation_id = a.organisation_id
@@ -56,10 +57,13 @@ ORDER BY a.alert_id;
 
 -- name: service_requests
 SELECT r.number, k.kit, r.incident_id, o.slug AS organisation, r.cause, r.line, r.priority, r.state, r.opened_at, r.due_at,
-       r.resolved_at, r.resolution
+       r.resolved_at, r.resolution, r.subject, r.opened_by, r.description, r.waiting_for, r.assignee, c.slug AS contract,
+       r.response_due_at, r.update_due_at, r.responded_at, r.sla_state, r.sla_breaches, r.found_cause, r.remedy, r.resolved_by,
+       r.closed_at, r.proven, r.reopened, r.merged_into
 FROM service_requests r
 LEFT JOIN known_kits k ON k.kit_id = r.kit_id
 LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+LEFT JOIN contracts c ON c.contract_id = r.contract_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY r.request_id;
 
@@ -134,3 +138,88 @@ JOIN organisations p ON p.organisation_id = a.operator_id
 JOIN organisations o ON o.organisation_id = a.organisation_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY a.agreement_id;
+
+-- name: service_request_log
+SELECT e.event_id, r.number, k.kit, r.incident_id, r.subject, o.slug AS organisation, e.at, e.recorded_at, e.actor, e.what, e.body
+FROM request_events e
+JOIN service_requests r USING (request_id)
+LEFT JOIN known_kits k ON k.kit_id = r.kit_id
+LEFT JOIN organisations o ON o.organisation_id = r.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY e.event_id;
+
+-- name: calls
+SELECT c.call_id, c.at, c.minutes::double precision AS minutes, c.channel, c.caller, c.reason, c.outcome, k.kit, o.slug AS organisation, c.placement_id,
+       r.number AS request, c.tree, c.tree_version, c.path, c.note, c.actor, c.recorded_at, c.voided_at, c.voided_by,
+       c.voided_reason
+FROM calls c
+LEFT JOIN known_kits k ON k.kit_id = c.kit_id
+LEFT JOIN organisations o ON o.organisation_id = c.organisation_id
+LEFT JOIN service_requests r ON r.request_id = c.request_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY c.call_id;
+
+-- name: visits
+-- The times at which it failed stand in one cell, first to last.
+SELECT v.number, v.kind, v.state, k.kit, v.placement_id, o.slug AS organisation, r.number AS request, v.urgent, v.ordered_at,
+       v.planned_on, to_char(v.window_from, 'HH24:MI') AS window_from, to_char(v.window_to, 'HH24:MI') AS window_to, v.crew,
+       v.target_days, v.due_on, v.attempts,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'failure', a.failure, 'planned_on', a.planned_on,
+                                                     'note', a.note) ORDER BY a.attempt_id), '[]')
+        FROM visit_attempts a WHERE a.visit_id = v.visit_id) AS failures,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('what', l.what, 'name', l.name, 'quantity', l.quantity)
+                                  ORDER BY l.line_id), '[]')
+        FROM visit_lines l WHERE l.visit_id = v.visit_id) AS brought,
+       v.started_at, v.arrived_at, v.ended_at, v.done_on, v.took_days, v.instruction_given, v.receipt, v.old_equipment_taken,
+       v.note, v.ended_reason
+FROM visits v
+LEFT JOIN known_kits k ON k.kit_id = v.kit_id
+LEFT JOIN organisations o ON o.organisation_id = v.organisation_id
+LEFT JOIN service_requests r ON r.request_id = v.request_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY v.visit_id;
+
+-- name: contracts
+-- One line for each target.
+SELECT c.slug, c.name, o.slug AS organisation, c.programme, c.kit_type, d.slug AS calendar, c.valid_from, c.valid_until,
+       c.reopen_days, c.visit_days, c.visit_urgent_days, t.priority, t.response_min,
+       coalesce(t.update_min, c.update_min) AS update_min, t.solution_min
+FROM contracts c
+JOIN contract_targets t USING (contract_id)
+LEFT JOIN calendars d ON d.calendar_id = c.calendar_id
+LEFT JOIN organisations o ON o.organisation_id = c.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY c.slug, array_position(ARRAY['urgent', 'high', 'normal', 'low'], t.priority);
+
+-- name: maintenance_windows
+SELECT w.window_id, w.title, o.slug AS organisation, w.kit_type, m.manufacturer, m.name AS model, w.programme,
+       CASE WHEN w.names_kits THEN (SELECT coalesce(jsonb_agg(k.kit ORDER BY k.kit), '[]')
+                                    FROM maintenance_window_kits n JOIN kits k USING (kit_id)
+                                    WHERE n.window_id = w.window_id) END AS kits,
+       w.rules, w.collect, w.starts_at, w.ends_at, w.recurrence, w.current_from, w.current_to, w.ended_at, w.created_by,
+       w.created_at
+FROM maintenance_windows w
+LEFT JOIN models m USING (model_id)
+LEFT JOIN organisations o ON o.organisation_id = w.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY w.window_id;
+
+-- name: rules
+-- A rule as it is for all, then its variants: what is empty there, and parameters that are not named, are as for all.
+SELECT x.rule, x.variant_id, o.slug AS organisation, x.programme, x.kit_type, m.manufacturer, m.name AS model, x.enabled,
+       x.severity, x.line, x.priority, x.for_s, x.keep_firing_for_s, x.parameters, x.flap_openings, x.flap_window_s,
+       x.flap_quiet_s, x.note, x.version
+FROM (
+    SELECT rule, NULL::integer AS variant_id, NULL::integer AS organisation_id, NULL::text AS programme,
+           NULL::text AS kit_type, NULL::integer AS model_id, enabled, severity, line, priority, for_s, keep_firing_for_s,
+           parameters, flap_openings, flap_window_s, flap_quiet_s, NULL::text AS note, version
+    FROM rules
+    UNION ALL
+    SELECT rule, variant_id, organisation_id, programme, kit_type, model_id, enabled, severity, NULL, NULL, for_s,
+           keep_firing_for_s, parameters, NULL, NULL, NULL, note, version
+    FROM rule_variants
+) x
+LEFT JOIN models m USING (model_id)
+LEFT JOIN organisations o ON o.organisation_id = x.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY x.rule, x.variant_id NULLS FIRST;

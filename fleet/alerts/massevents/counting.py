@@ -102,7 +102,7 @@ async def count_while(dsn: str, leads: Callable[[], bool], pause: Callable[[floa
 async def count_if_asked(connection: Connection) -> float:
     """Count when that is wanted; returns the seconds it took."""
     began_s = time.perf_counter()
-    cursor = await connection.execute(QUERIES["asked"])
+    cursor = await connection.execute(QUERIES["asked"], {"small": SMALL})
     row = await cursor.fetchone()
     if row is None:
         return 0.0

@@ -17,8 +17,10 @@ FROM cohort_counts
 UPDATE cohort_counts SET wanted_at = %(now)s WHERE wanted_at IS NULL
 
 -- name: asked
--- A worker that leads for the first time counts at once, so that the first mass event need not wait for it.
-SELECT coalesce(wanted_at, clock_timestamp()) FROM cohort_counts WHERE wanted_at IS NOT NULL OR counted_at IS NULL
+-- A large fleet that was never counted is counted at once, so that its first mass event need not wait for that.
+SELECT coalesce(wanted_at, clock_timestamp()) FROM cohort_counts
+WHERE wanted_at IS NOT NULL
+   OR counted_at IS NULL AND (SELECT reltuples FROM pg_class WHERE oid = 'kit_latest'::regclass) > %(small)s
 
 -- name: plan_counting
 SELECT set_config('work_mem', '64MB', true)

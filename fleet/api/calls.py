@@ -92,7 +92,7 @@ class Walked(Body):
 class NewCall(Body):
     """A contact as it is entered. Nobody is named: `caller` is a role.
 
-    `organisation` is for a contact that is about no kit; `service_request` the one that it led to or was about. With
+    `organisation` is for a contact that is about no kit, the agent's own when not given; `service_request` the one that it led to or was about. With
     `forward` the request is opened that the tree's walk ended with, or the open one of its kit and cause is named.
     """
 

@@ -281,6 +281,20 @@ async def test_a_retired_tree_is_not_offered_and_its_past_stays(database: str) -
         assert "clock-is-wrong" in {each["tree"] for each in (await ok(await client.get(TREES)))["items"]}
 
 
+async def test_a_call_about_no_kit_is_of_whom_the_agent_works_for(database: str) -> None:
+    add_organisations(database, "odense")
+    add_organisations(database, "helpdesk", kind="operator")
+    for organisation in ("odense", "helpdesk"):
+        token = await make_token(database, Role.SUPPORT, organisation=organisation)
+        async with running_app(database) as app, client_of(app, token) as client:
+            made = await ok(await client.post(CALLS, json={**CALL, "reason": "question"}), 201)
+            assert made["organisation"] == organisation
+    await charge_all(database)
+    assert rows(database, "SELECT o.slug FROM billable_events JOIN organisations o USING (organisation_id)") == [
+        ("odense",)
+    ]
+
+
 async def test_another_municipality_sees_and_voids_nothing(database: str) -> None:
     await add_kit(database)
     add_organisations(database, "odense")

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from fleet.access import organisations
 from fleet.access.principal import Principal
+from fleet.access.roles import Permission, Role, allowed
 from fleet.alerts.trees.walk import Step
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_value
@@ -136,7 +137,7 @@ async def record(connection: Connection, new: NewCall, *, by: Principal, now: da
         **asdict(new),
         "path": Jsonb([_told(step) for step in new.path]),
         "kit_id": await _number(connection, "kit", new.kit),
-        "organisation_id": await organisations.id_of(connection, new.organisation),
+        "organisation_id": await _whose(connection, new, by),
         "request_id": await _number(connection, "request", new.request),
         "actor": by.actor,
     }
@@ -197,6 +198,18 @@ async def lengths(connection: Connection, values: Mapping[str, Any]) -> dict[str
 async def by_hour(connection: Connection, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Calls by telephone per weekday (1 is Monday) and hour in Denmark: `weekday`, `hour`, `calls`, `minutes`."""
     return await fetch_dicts(connection, _SQL["by_hour"], values)
+
+
+async def _whose(connection: Connection, new: NewCall, by: Principal) -> int | None:
+    """Of whom the caller is, where no kit tells: as said, else whom the agent works for, else nobody."""
+    if new.kit is not None or new.organisation is not None:
+        return await organisations.id_of(connection, new.organisation)
+    roots = by.roots(*(role for role in Role if allowed(role, Permission.CALLS_WRITE)))
+    if roots is None:
+        return None
+    if len(roots) != 1:
+        raise InvalidError("organisation", "say of which of yours the caller is, or name the kit")
+    return next(iter(roots))
 
 
 def _check(new: NewCall, now: datetime) -> None:

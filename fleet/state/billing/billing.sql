@@ -93,7 +93,7 @@ ORDER BY o.slug COLLATE "C", e.programme COLLATE "C" NULLS FIRST, e.kind
 LIMIT %(limit)s;
 
 -- name: record_calls
--- A call is charged once, to whom the kit belonged; one that was taken back is countered.
+-- A call is charged once, to whom the kit belonged or of whom the caller was, never to who only works for them; one that was taken back is countered.
 WITH taken AS (
     DELETE FROM call_billing_queue
     WHERE queued_id IN (SELECT queued_id FROM call_billing_queue ORDER BY queued_id LIMIT %(limit)s)
@@ -107,9 +107,10 @@ WITH taken AS (
     FROM (SELECT DISTINCT call_id FROM taken) t
     JOIN calls c USING (call_id)
     CROSS JOIN LATERAL (SELECT (c.at AT TIME ZONE 'Europe/Copenhagen')::date AS day) d
+    JOIN organisations o ON o.organisation_id = c.organisation_id AND o.kind NOT IN ('operator', 'supplier', 'lessor')
     CROSS JOIN billing_start s
     LEFT JOIN placements p ON p.placement_id = c.placement_id
-    WHERE c.voided_at IS NULL AND c.organisation_id IS NOT NULL AND d.day >= s.first_day
+    WHERE c.voided_at IS NULL AND d.day >= s.first_day
       AND NOT EXISTS (SELECT FROM charged h WHERE h.call_id = c.call_id)
     ORDER BY c.call_id
     RETURNING entry_id

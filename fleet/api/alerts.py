@@ -61,6 +61,7 @@ class Alert(Answer):
     resolution: str | None = Field(description="Why it cleared, for example `proof`")
     service_request: str | None
     evidence: dict[str, Any]
+    rule_version: int | None = Field(description="The newest change of its rule that it was judged by; 0 is none")
 
 
 class AlertQuery(PageQuery):

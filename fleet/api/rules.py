@@ -295,14 +295,10 @@ async def edit_variant(
     return _tagged_variant(outcome, response)
 
 
-@router.delete("/rules/{rule}/variants/{id}", status_code=204, responses=documented(404, 412))
-async def remove_variant(call: WriteRules, rule: RulePath, id: VariantPath, if_match: IfMatch = None) -> None:
+@router.delete("/rules/{rule}/variants/{id}", status_code=204, responses=documented(404))
+async def remove_variant(call: WriteRules, rule: RulePath, id: VariantPath) -> None:
     """End a variant: the rule applies as it would without."""
-    outdated = await editing.remove_variant(
-        call.connection, rule, id, actor=call.principal.actor, revisions=seen_revisions(if_match)
-    )
-    if outdated is not None:
-        raise stale(outdated.revision)
+    await editing.remove_variant(call.connection, rule, id, actor=call.principal.actor)
 
 
 @router.get("/rules/{rule}/versions", responses=documented(404))

@@ -193,19 +193,14 @@ async def edit_variant(
         return await find_variant(connection, rule, variant_id)
 
 
-async def remove_variant(
-    connection: Connection, rule: str, variant_id: int, *, actor: str, revisions: frozenset[int] | None = None
-) -> Outdated | None:
+async def remove_variant(connection: Connection, rule: str, variant_id: int, *, actor: str) -> None:
     """End a variant; its versions stay. Raises NotFoundError, ForbiddenError."""
     async with _within_scope(), connection.transaction():
         before = await _locked_variant(connection, rule, variant_id)
-        if revisions is not None and before.version not in revisions:
-            return Outdated(before.version)
         organisation_id = await _organisation(connection, before.organisation)
         noted = _Noted(rule, "removed", actor, _told(before), None, variant_id, organisation_id)
         await _note(connection, noted)
         await connection.execute(_SQL["remove_variant"], {"id": variant_id})
-    return None
 
 
 async def list_versions(

@@ -1,6 +1,6 @@
 -- name: alerts
 SELECT a.alert_id AS id, a.rule, k.kit, a.subject, a.severity, a.state, a.acknowledged, a.acknowledged_at, a.acknowledged_by,
-       a.acknowledgement, a.opened_at, a.cleared_at, a.suppressed_by, a.flapping, a.resolution, a.evidence,
+       a.acknowledgement, a.opened_at, a.cleared_at, a.suppressed_by, a.flapping, a.resolution, a.evidence, a.rule_version,
        s.until AS shelved_until, s.reason AS shelved_reason, s.shelved_by,
        (SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1) AS service_request

@@ -70,8 +70,9 @@ def other() -> Iterator[Other]:
 
 async def connect(here: Outbound, other: Other, token: str = TOKEN, **options: Any) -> OutletView:
     sealed = here.sealer.seal(token.encode(), purpose_of("connector"))
+    organisation = options.pop("organisation", None)
     given = {"system": "zammad", "group": "Suppliers", "customer": "fleet@example.dk", **options}
-    new = NewOutlet("connector", ["request.*"], url=other.url, secret=sealed, options=given)
+    new = NewOutlet("connector", ["request.*"], organisation, url=other.url, secret=sealed, options=given)
     return await outlets.create(here.books, new, AGENT)
 
 
@@ -250,6 +251,32 @@ async def test_many_changes_are_read_page_by_page(database: str, other: Other) -
         other.do("article", ticket=121, body="seen at last")
         await poll(here, outlet)
         assert [text for _, text in said(database, number)] == ["seen at last"]
+
+
+async def test_a_kit_that_moves_away_takes_its_requests_out_of_their_reach(database: str, other: Other) -> None:
+    execute(database, "INSERT INTO organisations (slug, name) VALUES ('north', 'North'), ('south', 'South')")
+    execute(
+        database,
+        "INSERT INTO kits (kit, state, organisation_id) SELECT 'K-1', 'in_stock', organisation_id FROM organisations"
+        " WHERE slug = 'north'",
+    )
+    async with outbound(database) as here:
+        outlet = await connect(here, other, organisation="north")
+        number = await opened(here)
+        await here.send(outlet)
+        assert len(other.tickets) == 1
+        execute(
+            database,
+            "UPDATE kits SET organisation_id = (SELECT organisation_id FROM organisations WHERE slug = 'south')",
+        )
+        other.do("article", ticket=1, body="of no concern")
+        other.do("state", ticket=1, state="closed")
+        await poll(here, outlet)
+        assert said(database, number) == []
+        assert state(database, number) == "open"
+        await desk.change_request(here.books, number, {"priority": "low"}, by=AGENT)
+        await here.send(outlet)
+        assert other.tickets[0]["priority"] != "1 low"
 
 
 async def test_what_may_name_a_citizen_is_not_kept(database: str, other: Other) -> None:

@@ -16,11 +16,25 @@ from fleet.api.console import (
     quieting,
     requestpages,
     rulepages,
+    visitpages,
 )
 from fleet.api.console.rendering import mount_static
 
 __all__ = ["mount_static", "router"]
 
 router = APIRouter()
-for _part in (pages, books, callpages, login, account, quieting, incidents, levels, outlets, requestpages, rulepages):
+for _part in (
+    pages,
+    books,
+    callpages,
+    login,
+    account,
+    quieting,
+    incidents,
+    levels,
+    outlets,
+    requestpages,
+    rulepages,
+    visitpages,
+):
     router.include_router(_part.router)

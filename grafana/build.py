@@ -8,6 +8,7 @@ from pathlib import Path
 
 import fleet_now
 import ingest_and_platform
+import service_desk
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
@@ -16,7 +17,11 @@ FOLDER = Path(__file__).parent / "dashboards"
 
 def dashboards() -> dict[str, str]:
     """Each file's name and text."""
-    built = {"fleet-now": fleet_now.build(), "ingest-and-platform": ingest_and_platform.build()}
+    built = {
+        "fleet-now": fleet_now.build(),
+        "ingest-and-platform": ingest_and_platform.build(),
+        "service-desk": service_desk.build(),
+    }
     return {f"{name}.json": _text(dashboard) for name, dashboard in built.items()}
 
 

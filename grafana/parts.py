@@ -1,4 +1,4 @@
-"""What both dashboards are made of: data sources, queries, panels with a unit, a meaning and what to do."""
+"""What the dashboards are made of: data sources, queries, panels with a unit, a meaning and what to do."""
 
 from __future__ import annotations
 
@@ -130,9 +130,15 @@ def figure(
 
 
 def bars(
-    title: str, description: str, place: Place, names: str, *, colors: Mapping[str, str] | None = None
+    title: str,
+    description: str,
+    place: Place,
+    names: str,
+    *,
+    lengths: str = "kits",
+    colors: Mapping[str, str] | None = None,
 ) -> AnyPanel:
-    """One bar per row: the column `names` names it, the column `kits` is its length."""
+    """One bar per row: the column `names` names it, the column `lengths` is its length."""
     panel: bargauge.Panel = _dress(bargauge.Panel(), title, description, place)
     panel.unit("none").min(0).orientation(common_models.VizOrientation.HORIZONTAL).thresholds(
         thresholds([(None, BLUE)])
@@ -140,7 +146,7 @@ def bars(
     panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]).values(False))
     panel.display_mode(common_models.BarGaugeDisplayMode.BASIC).value_mode(common_models.BarGaugeValueMode.TEXT)
     # Each row becomes a field of its own, for colours go by the name of a field.
-    columns = [{"fieldName": names, "handlerKey": "field.name"}, {"fieldName": "kits", "handlerKey": "field.value"}]
+    columns = [{"fieldName": names, "handlerKey": "field.name"}, {"fieldName": lengths, "handlerKey": "field.value"}]
     panel.with_transformation(models.DataTransformerConfig(id_val="rowsToFields", options={"mappings": columns}))
     for name, color in (colors or {}).items():
         panel.override_by_name(name, properties({"color": {"mode": "fixed", "fixedColor": color}}))

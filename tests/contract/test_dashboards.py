@@ -46,7 +46,7 @@ def test_the_dashboards_are_those_that_the_code_builds() -> None:
         [sys.executable, str(ROOT / "grafana/build.py"), "--check"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert set(DASHBOARDS) == {"fleet-now", "ingest-and-platform"}
+    assert set(DASHBOARDS) == {"fleet-now", "ingest-and-platform", "service-desk"}
 
 
 @pytest.mark.parametrize("panel", [panel for _, panel in PANELS], ids=[name for name, _ in PANELS])
@@ -156,6 +156,14 @@ def test_the_figures_count_what_they_say(seeded: str) -> None:
         "Pairing lost": 1,
         "Open incidents": 1,
         "Overdue requests": 2,
+        "Open requests": 5,
+        "At risk": 1,
+        "Breached": 2,
+        "Waiting for others": 1,
+        "Given to nobody": 4,
+        "False alarms": Decimal("0.5"),
+        "Visits to do": 2,
+        "Visits past their target": 1,
     }
 
 

@@ -92,8 +92,9 @@ class Walked(Body):
 class NewCall(Body):
     """A contact as it is entered. Nobody is named: `caller` is a role.
 
-    `organisation` is for a contact that is about no kit, the agent's own when not given; `service_request` the one that it led to or was about. With
-    `forward` the request is opened that the tree's walk ended with, or the open one of its kit and cause is named.
+    `organisation` is for a contact that is about no kit, the agent's own when not given; `service_request` the one that
+    it led to or was about. With `forward` the request is opened that the tree's walk ended with, or the open one of its
+    kit and cause is named.
     """
 
     at: GivenMoment | None = Field(None, description="When it began; now when not given")
@@ -218,10 +219,14 @@ async def void_call(
     return await idempotency.once(request, call, key, work)
 
 
-@router.post("/calls/{id}/redact", responses=documented(404))
-async def redact_call(call: RedactCalls, id: NumberPath) -> CallRecord:
+@router.post("/calls/{id}/redact", responses=documented(404), response_model=CallRecord)
+async def redact_call(call: RedactCalls, request: Request, id: NumberPath, key: idempotency.Key = None) -> Response:
     """Blacken the note of a call that holds what must not be kept; what it was about stays."""
-    return _record(await store.redact(call.connection, id))
+
+    async def work() -> CallRecord:
+        return _record(await store.redact(call.connection, id))
+
+    return await idempotency.once(request, call, key, work)
 
 
 @router.get("/statistics/calls", tags=["statistics"], responses=documented())

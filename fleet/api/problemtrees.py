@@ -13,25 +13,40 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.alerts.trees import store
 from fleet.alerts.trees.facts import Fact, facts_of
-from fleet.alerts.trees.tree import Advice, Question, Text, parse
+from fleet.alerts.trees.tree import MAX_VERSION, Advice, Question, Text, parse
 from fleet.alerts.trees.tree import Prefilled as RequestNode
 from fleet.alerts.trees.walk import By, Step, Walk, walk
 from fleet.api import idempotency
 from fleet.api.auth import Call, requires
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Answer, Body, KitId, Moment, Page, PageQuery, Priority, SupportLine, Title, Word
+from fleet.api.shapes import (
+    PREFIX,
+    Answer,
+    Body,
+    KitId,
+    Moment,
+    Page,
+    PageQuery,
+    Priority,
+    SupportLine,
+    Title,
+    Word,
+    decode_cursor,
+    page,
+)
 from fleet.state import reading
 from fleet.state.verdict import Health, ReasonCode
 
 router = APIRouter(prefix=PREFIX, tags=["problem trees"])
 
 ReadCalls = Annotated[Call, requires(Permission.CALLS_READ)]
+WriteCalls = Annotated[Call, requires(Permission.CALLS_WRITE)]
 WriteRules = Annotated[Call, requires(Permission.RULES_WRITE)]
 
 TreePath = Annotated[str, Path(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", examples=["kit-is-silent"])]
 AnswerWord = Annotated[str, Field(min_length=1, max_length=64)]
 Given = Annotated[dict[AnswerWord, AnswerWord], Field(max_length=200)]
-Version = Annotated[int, Field(ge=1, le=1_000_000)]
+Version = Annotated[int, Field(ge=1, le=MAX_VERSION)]
 
 
 class TreeSummary(Answer):
@@ -66,10 +81,6 @@ class TreeQuery(PageQuery):
     """Which trees: those that are about a cause."""
 
     cause: Word | None = None
-
-
-class VersionQuery(PageQuery):
-    """All versions of a tree fit on one page."""
 
 
 class WalkRequest(Body):
@@ -135,9 +146,11 @@ class Walked(Answer):
 @router.get("/problem-trees", responses=documented())
 async def list_trees(call: ReadCalls, query: Annotated[TreeQuery, Query()]) -> Page[TreeSummary]:
     """Trees that are offered, by name."""
-    trees = [_summary(kept) for kept in await store.list_trees(call.connection)]
+    after = decode_cursor(query.cursor, str) or ("",)
+    trees = [_summary(kept) for kept in await store.list_trees(call.connection) if kept.tree > after[0]]
     chosen = [tree for tree in trees if query.cause is None or query.cause in tree.causes]
-    return Page(items=chosen[: query.limit], next=None)
+    kept, cursor = page(chosen[: query.limit + 1], query.limit, "tree")
+    return Page(items=kept, next=cursor)
 
 
 @router.get("/problem-trees/{tree}", responses=documented(404))
@@ -147,13 +160,17 @@ async def get_tree(call: ReadCalls, tree: TreePath) -> TreeVersion:
 
 
 @router.get("/problem-trees/{tree}/versions", responses=documented(404))
-async def list_versions(call: ReadCalls, tree: TreePath, query: Annotated[VersionQuery, Query()]) -> Page[TreeVersion]:
+async def list_versions(call: ReadCalls, tree: TreePath, query: Annotated[PageQuery, Query()]) -> Page[TreeVersion]:
     """Every version of a tree, the newest first."""
-    kept = await store.versions(call.connection, tree)
-    return Page(items=[_version(each) for each in kept[: query.limit]], next=None)
+    before = decode_cursor(query.cursor, int) or (MAX_VERSION + 1,)
+    found = [each for each in await store.versions(call.connection, tree) if each.version < before[0]]
+    kept, cursor = page(found[: query.limit + 1], query.limit, "version")
+    return Page(items=[_version(each) for each in kept], next=cursor)
 
 
-@router.post("/problem-trees/{tree}/versions", status_code=201, responses=documented(409), response_model=TreeVersion)
+@router.post(
+    "/problem-trees/{tree}/versions", status_code=201, responses=documented(404, 409), response_model=TreeVersion
+)
 async def enter_version(
     call: WriteRules, request: Request, tree: TreePath, body: NewVersion, key: idempotency.Key = None
 ) -> Response:
@@ -166,14 +183,20 @@ async def enter_version(
     return await idempotency.once(request, call, key, work, status=201)
 
 
-@router.post("/problem-trees/{tree}/retire", status_code=204, responses=documented(404))
-async def retire_tree(call: WriteRules, tree: TreePath) -> None:
+@router.post("/problem-trees/{tree}/retire", responses=documented(404), response_model=TreeVersion)
+async def retire_tree(call: WriteRules, request: Request, tree: TreePath, key: idempotency.Key = None) -> Response:
     """Offer a tree no more; its versions stay."""
-    await store.retire(call.connection, tree, by=call.principal)
+
+    async def work() -> TreeVersion:
+        await store.retire(call.connection, tree, by=call.principal)
+        newest, *_ = await store.versions(call.connection, tree)
+        return _version(newest)
+
+    return await idempotency.once(request, call, key, work)
 
 
 @router.post("/problem-trees/{tree}/walk", responses=documented(404), response_model=Walked)
-async def walk_tree(call: ReadCalls, tree: TreePath, body: WalkRequest) -> Walked:
+async def walk_tree(call: WriteCalls, tree: TreePath, body: WalkRequest) -> Walked:
     """Go as far as telemetry and the answers lead; nothing is stored."""
     return await walked(call, tree, kit=body.kit, answers=body.answers, version=body.version)
 

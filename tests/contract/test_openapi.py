@@ -20,8 +20,8 @@ from tests.isolation.operations import Operation, gates, operations, routes
 COLLECTIONS = {
     "kits", "components", "models", "kit-types", "locations", "organisations", "placements", "placement-references",
     "recalls", "orders", "stock", "stocktakes", "reservations", "repairs", "queues", "findings", "billable-events",
-    "alerts", "maintenance-windows", "service-requests", "incidents", "incident-settings", "rules", "quarantine", "commands", "book-events",
-    "bulk-transitions",
+    "alerts", "maintenance-windows", "service-requests", "incidents", "incident-settings", "rules", "quarantine",
+    "commands", "book-events", "bulk-transitions", "calls", "problem-trees",
     "visits", "visit-sheets", "visit-failures", "visit-settings",
     "calendars", "contracts", "request-causes", "request-remedies", "request-settings", "request-lessons",
     "search", "imports", "exports", "labels", "audit", "retention", "users", "tokens", "me", "statistics", "events",
@@ -53,6 +53,7 @@ OWN = re.compile(r"/api/v1/me(/.*)?|/account(/.*)?")
 
 LOOKS_ONLY = {
     "/api/v1/placements/look-up",
+    "/api/v1/problem-trees/{tree}/walk",
     "/api/v1/rules/{rule}/dry-run",
     "/rules/{rule}/try",
 }

@@ -35,6 +35,7 @@ from fleet.state.texts import SLUG
 MAX_BYTES = 64 * 1024
 MAX_NODES = 200
 MAX_TEXT = 600
+MAX_VERSION = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,7 +251,7 @@ def _slug(content: Any, where: str) -> str:
 
 
 def _version(content: Any) -> int:
-    if isinstance(content, bool) or not isinstance(content, int) or not 1 <= content <= 1_000_000:
+    if isinstance(content, bool) or not isinstance(content, int) or not 1 <= content <= MAX_VERSION:
         raise InvalidError("version", "must be a number from 1 on")
     return content
 

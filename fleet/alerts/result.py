@@ -10,7 +10,7 @@ from fleet.alerts.mass import Mode
 
 @dataclass(slots=True)
 class TickResult:
-    """What one tick did. `evaluated` counts kits judged for drift, `held` silent kits left without an alert for
+    """What one tick did. `evaluated` counts kits judged by the rules, `held` silent kits left without an alert for
     now, `more` tells that a bound was reached and the next tick need not wait for anything new."""
 
     applied: Applied = field(default_factory=Applied)

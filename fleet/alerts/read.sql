@@ -34,7 +34,7 @@ SELECT kit_id FROM taken
 -- One row without a kit when the part had none: the round goes on behind it.
 WITH part AS MATERIALIZED (
     SELECT k.kit_id FROM kits k, rule_sweep s
-    WHERE s.laps > 0 AND k.kit_id > s.next_kit_id AND (s.laps = 2 OR k.kit_id <= s.goal_kit_id) AND k.state = 'installed'
+    WHERE s.laps > 0 AND k.kit_id > s.next_kit_id AND (s.laps = 2 OR k.kit_id <= s.goal_kit_id)
     ORDER BY k.kit_id LIMIT %(limit)s
 ), moved AS (
     UPDATE rule_sweep s
@@ -102,6 +102,19 @@ LEFT JOIN LATERAL (
         SELECT jsonb_build_object('rule', w.rule, 'pending_since', w.since)
         FROM pending_alerts w WHERE w.kit_id = k.kit_id) found) st ON true
 WHERE k.kit_id = ANY(%(kit_ids)s)
+
+-- name: pauses
+-- Between the last heartbeat of a run and the first one of the next, as the tablet's clock tells their length.
+WITH beats AS (
+    SELECT h.kit_id, h.boot, h.received_at, h.time - lag(h.time) OVER w AS pause, lag(h.boot) OVER w AS before
+    FROM unnest(%(kit_ids)s::integer[], %(since)s::timestamptz[]) AS g(kit_id, since)
+    JOIN heartbeats h ON h.kit_id = g.kit_id AND h.time >= g.since - interval '1 hour'
+    WINDOW w AS (PARTITION BY h.kit_id ORDER BY h.time, h.seq)
+)
+SELECT kit_id, array_agg(received_at - pause ORDER BY received_at) AS off, array_agg(received_at ORDER BY received_at) AS on
+FROM beats
+WHERE boot <> before
+GROUP BY kit_id
 
 -- name: used_days
 SELECT r.kit_id, array_agg(DISTINCT (r.time AT TIME ZONE 'UTC')::date) AS days

@@ -188,6 +188,21 @@ async def test_a_rule_switched_off_ends_its_alerts(desk: Desk) -> None:
     assert await desk.standing() == ["reports_while_stored"]
 
 
+async def test_a_variant_is_heeded_for_kits_in_store_as_well(desk: Desk) -> None:
+    await desk.do("INSERT INTO kit_types (kit_type) VALUES ('demo')")
+    kit_id = await desk.kit("K", "in_stock")
+    await desk.kit("L", "in_stock")
+    await desk.do("UPDATE kits SET kit_type = 'demo' WHERE kit_id = %s", kit_id)
+    await desk.do("INSERT INTO rule_variants (rule, kit_type, enabled) VALUES (%s, 'demo', false)", RULE)
+    await World(desk.connection).tick()
+    await desk.round()
+    assert [each[0] for each in await desk.alerts()] == ["L"]
+    await desk.do("DELETE FROM rule_variants")
+    await World(desk.connection).tick()
+    await desk.round()
+    assert [each[0] for each in await desk.alerts()] == ["L", "K"]
+
+
 async def test_the_process_does_it(database: str, tmp_path: Path) -> None:
     """A real worker finds, alerts and charges by itself."""
     async with opened(database) as books:

@@ -19,7 +19,7 @@ INSERT INTO rules (rule, severity, line, priority, for_s, keep_firing_for_s, par
      'Tablet restarts too often', 'Tabletten genstarter for ofte'),
     ('tablet_battery_low', 'warning', 'support', 'low', 86400, 900, '{"below_percent": 15}',
      'Tablet battery is low', 'Tablettens batteri er lavt'),
-    ('not_charging', 'minor', 'support', 'normal', 172800, 900, '{"below_percent": 40}',
+    ('not_charging', 'minor', 'support', 'normal', 172800, 900, '{"below_percent": 40, "from_percent": 15}',
      'Tablet does not charge', 'Tabletten oplades ikke'),
     ('storage_low', 'minor', 'service', 'normal', 3600, 900, '{"below_mb": 500}',
      'Storage is low', 'Lidt lagerplads'),
@@ -134,7 +134,7 @@ CREATE FUNCTION variants_of_kits(among integer[]) RETURNS TABLE (kit_id integer,
 $$;
 COMMENT ON FUNCTION variants_of_kits IS 'The variants that apply to kits by the books as they are now; without a row where none does.';
 
--- After a change of the settings every kit in use is looked at once more, some at a time; a further change begins the
+-- After a change of the settings every kit is looked at once more, some at a time; a further change begins the
 -- round anew where it stands.
 CREATE TABLE rule_sweep (
     one boolean PRIMARY KEY DEFAULT true CHECK (one),

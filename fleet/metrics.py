@@ -87,9 +87,15 @@ SLA_OPEN = Gauge(
 )
 SLA_BREACHED = Counter("fleet_sla_breaches_total", "Targets of service requests missed", ["priority", "target"])
 SLA_ESCALATED = Counter("fleet_sla_escalations_total", "Steps of escalation told before or after a breach", ["target"])
+SLA_WAITING_AGE_SECONDS = Gauge(
+    "fleet_sla_waiting_age_seconds", "Since when a step of escalation or a breach should have been told and is not"
+)
 INCIDENTS_OPEN = Gauge("fleet_incidents_open", "Mass events that are on")
 INCIDENTS_OPENED = Counter("fleet_incidents_opened_total", "Mass events opened")
 INCIDENT_MEMBERS = Gauge("fleet_incident_members", "Kits in a mass event, or not yet released from one")
+COHORT_COUNT_AGE_SECONDS = Gauge(
+    "fleet_cohort_count_age_seconds", "Since when a count of the kits of cohorts is asked for and not done"
+)
 KITS = Gauge("fleet_kits", "Kits by lifecycle state", ["state"])
 KITS_BY_HEALTH = Gauge("fleet_kits_installed", "Installed kits by verdict", ["health"])
 COMMANDS_OPEN = Gauge("fleet_commands_open", "Commands that are neither answered nor expired", ["state"])

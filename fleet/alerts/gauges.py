@@ -44,6 +44,8 @@ def forget() -> None:
     for gauge in (metrics.KITS, metrics.KITS_BY_HEALTH, metrics.ALERTS_ACTIVE, metrics.REQUESTS_OPEN, metrics.SLA_OPEN):
         gauge.clear()
     metrics.ALERTS_SUPPRESSED.clear()
+    for gauge in (metrics.SLA_WAITING_AGE_SECONDS, metrics.COHORT_COUNT_AGE_SECONDS):
+        gauge.set(0)
     for gauge in (metrics.INCIDENTS_OPEN, metrics.INCIDENT_MEMBERS, metrics.SLA_BREACHES, metrics.EVALUATION_QUEUE):
         gauge.set(0)
 
@@ -55,6 +57,9 @@ async def work(connection: AsyncConnection[Any]) -> None:
     metrics.INCIDENTS_OPEN.set(incidents)
     metrics.INCIDENT_MEMBERS.set(members)
     metrics.SLA_BREACHES.set(breaches)
+    ((escalations_s, counting_s),) = await _rows(connection, "waiting")
+    metrics.SLA_WAITING_AGE_SECONDS.set(escalations_s)
+    metrics.COHORT_COUNT_AGE_SECONDS.set(counting_s)
     for rule, count in await _rows(connection, "active_alerts"):
         metrics.ALERTS_ACTIVE.labels(rule).set(count)
     suppressed = dict.fromkeys(SUPPRESSORS, 0) | dict(await _rows(connection, "suppressed_alerts"))

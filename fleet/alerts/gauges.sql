@@ -5,6 +5,11 @@ SELECT (SELECT count(*) FROM evaluation_queue) AS queue,
        (SELECT count(*) FROM service_requests
         WHERE state IN ('open', 'in_progress', 'waiting') AND due_at < now() AND sla_state <> 'paused') AS breaches
 
+-- name: waiting
+-- What other tasks of the leader should have done by now.
+SELECT greatest(extract(epoch FROM now() - (SELECT min(next_escalation_at) FROM service_requests)), 0)::float8 AS escalations_s,
+       greatest(extract(epoch FROM now() - (SELECT min(wanted_at) FROM cohort_counts)), 0)::float8 AS counting_s
+
 -- name: active_alerts
 SELECT r.rule, count(a.alert_id) FROM rules r LEFT JOIN alerts a ON a.rule = r.rule AND a.state = 'active'
 GROUP BY r.rule

@@ -71,6 +71,14 @@ async def world(database: str, state: str = "dispatched") -> AsyncIterator[World
         )
 
 
+@asynccontextmanager
+async def nord(database: str) -> AsyncIterator[httpx.AsyncClient]:
+    """Logistics of `nord` alone."""
+    token = await make_token(database, Role.LOGISTICS, organisation="nord")
+    async with running_app(database) as app, caller(app, token) as client:
+        yield client
+
+
 async def place(client: httpx.AsyncClient, kit: str, reference: str = "KOL-8841") -> int:
     """Plan a placement for a kit; gives its number."""
     body = {"reference": reference, "organisation": "nord", "kit": kit, "programme": "copd"}

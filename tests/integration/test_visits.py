@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from tests.api import problem
 from tests.books_world import API, enter_pieces, log_of, made, prepare, step
 from tests.support import rows, value
-from tests.visits_world import INSTALLED, VISITS, World, act, day, heard, place, plan, world
+from tests.visits_world import INSTALLED, VISITS, World, act, day, heard, nord, place, plan, world
 
 pytestmark = pytest.mark.storage
 
@@ -302,14 +303,15 @@ async def test_visits_are_listed_by_day_and_filtered(database: str) -> None:
         first = await made(await at.support.get(VISITS, params={"limit": 2}))
         rest = await made(await at.support.get(VISITS, params={"limit": 2, "cursor": first["next"]}))
         assert [each["number"] for each in first["items"] + rest["items"]] == by_day
-        for query, expected in (
+        filtered: list[tuple[dict[str, Any], list[str]]] = [
             ({"crew": "van-0"}, [by_day[1]]),
             ({"day_from": day(2), "day_to": day(2)}, [by_day[1]]),
             ({"kind": "install"}, []),
             ({"kit": "K-1", "state": "planned"}, by_day),
             ({"organisation": "nord", "placement_id": at.placement}, by_day),
             ({"overdue": True}, []),
-        ):
+        ]
+        for query, expected in filtered:
             found = await made(await at.support.get(VISITS, params=query))
             assert [each["number"] for each in found["items"]] == expected, query
         problem(await at.support.get(VISITS, params={"cursor": "WyJ4IiwxXQ"}), 422, "cursor")
@@ -320,6 +322,8 @@ async def test_visits_are_listed_by_day_and_filtered(database: str) -> None:
     [
         ({"kit": "K-9"}, "kit"),
         ({"kit": None}, "organisation"),
+        ({"kit": None, "organisation": "nord"}, "kit"),
+        ({"organisation": "syd"}, "organisation"),
         ({"placement_id": 99}, "placement_id"),
         ({"service_request": "SR-1"}, "service_request"),
         ({"planned_on": "1999-01-01"}, "planned_on"),
@@ -418,6 +422,32 @@ async def test_an_open_visit_goes_with_its_kit(database: str) -> None:
             (await made(await at.admin.get(f"{VISITS}/{each['number']}")))["organisation"] for each in (done, other)
         ]
         assert whose == ["nord", "syd"]
+
+
+async def test_what_is_kept_of_the_stock_of_others_goes_free_as_well(database: str) -> None:
+    async with world(database) as at:
+        body = {"slug": "syd", "name": "Syd", "kind": "municipality"}
+        await made(await at.admin.post(f"{API}/organisations", json=body))
+        piece = {"model_id": at.models["scale"], "serial": "scale-9", "location": "depot", "organisation": "syd"}
+        lent = (await made(await at.admin.post(f"{API}/components", json=piece)))["id"]
+        visit = await plan(at.logistics, bring=[{"component_id": lent}])
+        async with nord(database) as own:
+            (line,) = (await made(await own.get(f"{VISITS}/{visit['number']}")))["bring"]
+            assert (line["name"], line["reserved"], line["short"]) == ("Acme Acme scale scale-9", None, 0)
+            await made(await own.patch(f"{VISITS}/{visit['number']}", json={"planned_on": day(6)}))
+            assert reserved(database)[0][2].isoformat() == day(6)
+            await act(own, visit, "cancel", reason="not needed")
+        assert reserved(database)[0][1] == "released"
+
+
+async def test_two_who_end_a_visit_at_once_end_it_once(database: str) -> None:
+    async with world(database) as at:
+        visit = await plan(at.logistics)
+        heard(database)
+        path = f"{VISITS}/{visit['number']}/complete"
+        answers = await asyncio.gather(*(at.logistics.post(path, json=INSTALLED) for _ in range(3)))
+        assert sorted(each.status_code for each in answers) == [200, 409, 409]
+        assert [to for _, _, to, _ in log_of(database, "K-1")].count("installed") == 1
 
 
 async def test_a_repeat_with_its_key_plans_one_visit(database: str) -> None:

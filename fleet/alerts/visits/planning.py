@@ -274,11 +274,13 @@ async def _whose(connection: Connection, kit: str | None, placement_id: int | No
         if rows:
             _check_placement(rows[0], kit, named=placement_id is not None)
             about = {**about, "placement_id": number, "organisation_id": rows[0]["organisation_id"]}
-    if about.get("organisation_id") is None:
-        about["organisation_id"] = await organisations.id_of(connection, organisation)
-    if about["organisation_id"] is None:
+    named = await organisations.id_of(connection, organisation)
+    known = about.get("organisation_id")
+    if None not in (named, known) and named != known:
+        raise InvalidError("organisation", "is not that of the kit or the placement: leave it out")
+    if named is None and known is None:
         raise InvalidError("organisation", "of whom is it? name the organisation")
-    return _Whose(**about)
+    return _Whose(**{**about, "organisation_id": named if known is None else known})
 
 
 def _check_placement(found: Mapping[str, Any], kit: str | None, *, named: bool) -> None:

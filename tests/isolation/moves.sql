@@ -63,3 +63,25 @@ INSERT INTO findings (kind, subject, kit_id, component_id, organisation_id, owne
 SELECT 'firmware_differs', %(word)s, k.kit_id, c.component_id, k.organisation_id, k.owner_id, 'minor', 'cleared', now(), now(),
        now(), %(evidence)s
 FROM kits k JOIN components c USING (kit_id) WHERE k.kit = %(kit)s AND c.serial = %(kit)s || '-stayed';
+
+-- name: log
+INSERT INTO request_events (request_id, at, actor, what, body)
+SELECT request_id, now(), %(word)s::text, 'comment', jsonb_build_object('text', %(word)s::text) FROM service_requests
+WHERE number IN ('SR-' || %(word)s::text, 'SR-I-' || %(word)s::text);
+
+-- name: call
+INSERT INTO calls (at, minutes, channel, caller, reason, outcome, kit_id, tree, tree_version, note, actor)
+SELECT clock_timestamp(), 3, 'phone', 'citizen', 'question', 'informed', kit_id, %(word)s::text, 1, %(word)s::text, 'world'
+FROM kits WHERE kit = %(kit)s;
+
+-- name: visit
+WITH made AS (
+    INSERT INTO visits (number, kind, state, kit_id, organisation_id, ordered_at, planned_on, target_days, due_on, done_on,
+                        took_days, ended_at, note, has_text, created_by)
+    SELECT 'V-' || %(word)s::text, 'repair', 'done', kit_id, organisation_id, now(), current_date, 12, current_date, current_date, 0,
+           now(), %(word)s::text, true, 'world'
+    FROM kits WHERE kit = %(kit)s
+    RETURNING visit_id
+)
+INSERT INTO visit_attempts (visit_id, at, failure, planned_on, note, actor)
+SELECT visit_id, now(), 'nobody_home', current_date, %(word)s::text, 'world' FROM made;

@@ -26,14 +26,15 @@ _SQL = load_queries("tests.isolation", "moves.sql")
 SCALE = 1 + KINDS.index("scale")
 HAPPENINGS = (
     *("heartbeat", "report", "change", "alert", "finding", "component_finding", "billable_event", "event"),
-    "commands_over",
+    *("log", "call", "visit", "commands_over"),
 )
 """What no API makes, or not so soon."""
 
 TABLES = (
     "seen_heartbeats", "seen_reports", "seen_changes", "grafana_heartbeats", "grafana_messages", "grafana_changes",
     "grafana_alerts", "grafana_service_requests", "book_events", "alerts", "service_requests", "placements", "findings",
-    "commands", "billable_events", "audit", "events", "known_components",
+    "commands", "billable_events", "audit", "events", "known_components", "request_events", "grafana_request_events",
+    "calls", "grafana_calls", "visits", "visit_attempts", "grafana_visits", "grafana_visit_attempts",
 )  # fmt: skip
 """Where both times have rows with their word in them."""
 
@@ -147,11 +148,13 @@ ROUTES = (
     f"/kits/{KIT}/heartbeats", f"/kits/{KIT}/changes", f"/kits/{KIT}/history", f"/kits/{KIT}/stays",
     f"/kits/{KIT}/commands", "/components/{handed}/history", "/components/{handed}/stays",
     "/components/{stayed}/placements", "/recalls?model_id={scale}",
+    f"/calls?kit={KIT}", f"/visits?kit={KIT}",
     f"/alerts?kit={KIT}", f"/service-requests?kit={KIT}", f"/placements?kit={KIT}", f"/audit?kit={KIT}",
     f"/billable-events?kit={KIT}", f"/findings?kit={KIT}", "/findings?component={stayed}",
-    "/alerts", "/service-requests", "/placements", "/audit", "/billable-events", "/findings",
+    "/alerts", "/service-requests", "/placements", "/audit", "/calls", "/visits", "/billable-events", "/findings",
     *(f"/exports/{kind}?format=csv" for kind in (
-        "book-events", "stays", "placements", "findings", "billable-events", "alerts", "service-requests")),
+        "book-events", "stays", "placements", "findings", "billable-events", "alerts", "service-requests",
+        "service-request-log", "calls", "visits")),
     "/audit/export?format=csv",
 )  # fmt: skip
 """Where the history of a kit and its pieces is read."""

@@ -278,3 +278,78 @@ async def test_a_request_past_its_time_goes_with_its_log_and_its_texts_before_it
     for table in ("service_requests", "request_events", "request_lessons", "request_alerts"):
         assert await world.value(f"SELECT count(*) FROM {table}") == 0, table
     assert await world.rows("SELECT request_id FROM calls") == [(None,)]
+
+
+async def _incident(world: Desk) -> int:
+    """An open mass event with its request."""
+    incident = await world.value(
+        "INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)"
+        " VALUES ('silent', 'open', %s, 1, 100) RETURNING incident_id",
+        world.now,
+    )
+    assert await opening.open_for_incident(world.connection, incident, world.now) == 1
+    return int(incident)
+
+
+async def _over(world: Desk, incident: int) -> int:
+    """The mass event clears; how many requests end with it."""
+    await world.connection.execute(
+        "UPDATE incidents SET state = 'cleared', cleared_at = %s, cleared_clock_s = 2", (world.now,)
+    )
+    return await opening.resolve_for_incident(world.connection, incident, world.now)
+
+
+@pytest.mark.parametrize("first", ["alert", "incident"])
+async def test_a_mass_event_that_speaks_for_a_kit_too_ends_with_the_last_of_both(world: Desk, first: str) -> None:
+    await world.connection.execute("RESET ROLE")
+    incident = await _incident(world)
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit, "version_drift", "minor")
+    await world.open(alert)
+    everyones, its_own = [row[0] for row in await world.requests("number")]
+    await desk.merge(world.connection, its_own, everyones, by=SYSTEM)
+    if first == "alert":
+        assert await world.clear(alert) == 0
+        assert await _over(world, incident) == 1
+    else:
+        assert await _over(world, incident) == 0
+        assert await world.clear(alert) == 1
+    assert await world.requests("state") == [("resolved",), ("closed",)]
+
+
+async def test_a_request_that_speaks_for_another_kit_is_proven_by_both(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    await world.open(*[await world.alert(kit) for kit in kits])
+    first, second = [row[0] for row in await world.requests("number")]
+    await desk.merge(world.connection, first, second, by=SYSTEM)
+    await world.connection.execute(
+        "UPDATE alerts SET state = 'cleared', cleared_at = %s, resolution = 'proof' WHERE kit_id = %s",
+        (world.now, kits[1]),
+    )
+    told = await desk.resolve(
+        world.connection, second, cause="switched_off", remedy="restarted", resolution=None, by=SYSTEM
+    )
+    assert told is None
+    world.now = await world.value("SELECT now()")
+    await world.pass_(2 * DAY)
+    assert await proving.prove(world.connection, world.now) == {Verdict.FAILED: 1}
+    assert await world.requests("state") == [("closed",), ("open",)]
+
+
+async def test_what_comes_back_while_the_kit_is_with_others_is_theirs(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    before, after = await world.scalars(
+        "INSERT INTO organisations (slug, name) VALUES ('a', 'A'), ('b', 'B') RETURNING organisation_id"
+    )
+    (kit,) = await world.add(1)
+    move = "UPDATE kits SET organisation_id = %s WHERE kit_id = %s"
+    await world.connection.execute(move, (before, kit))
+    alert = await world.alert(kit)
+    await world.open(alert)
+    await world.clear(alert)
+    await world.connection.execute(move, (after, kit))
+    await world.open(await world.alert(kit))
+    assert await world.requests("state, organisation_id") == [("resolved", before), ("open", after)]
+    await world.pass_(2 * DAY)
+    assert await proving.prove(world.connection, world.now) == {Verdict.LAPSED: 1}

@@ -21,6 +21,8 @@ WHERE k.kit_id = %(kit_id)s;
 SELECT CASE WHEN merged_into IS NULL THEN number ELSE speaks_for(number) END AS number, merged_into IS NULL AS its_own
 FROM service_requests
 WHERE kit_id = %(kit_id)s AND cause = %(cause)s
+  AND (state IN ('open', 'in_progress', 'waiting')
+       OR organisation_id IS NOT DISTINCT FROM (SELECT k.organisation_id FROM kits k WHERE k.kit_id = %(kit_id)s))
 ORDER BY state IN ('open', 'in_progress', 'waiting') DESC, request_id DESC LIMIT 1;
 
 -- name: explains

@@ -1,5 +1,6 @@
 -- name: faults
--- With the request that spoke last for kit (or place) and cause; an open one comes before all that ended.
+-- With the request that spoke last for kit (or place) and cause; an open one comes before all that ended. What ended while
+-- the kit was with others stays theirs.
 SELECT a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.severity, r.severity AS usual, r.priority AS own, r.line,
        coalesce(coalesce(p.programme, t.programme) = ANY (s.important_programmes), false) AS important,
        CASE WHEN last.merged_into IS NULL THEN last.number ELSE speaks_for(last.number) END AS candidate,
@@ -10,14 +11,17 @@ LEFT JOIN kit_types t ON t.kit_type = k.kit_type
 LEFT JOIN LATERAL (
     SELECT number, merged_into FROM service_requests o
     WHERE (o.kit_id = a.kit_id OR o.subject = a.subject) AND o.cause = a.rule
+      AND (o.state IN ('open', 'in_progress', 'waiting') OR o.organisation_id IS NOT DISTINCT FROM a.organisation_id)
     ORDER BY o.state IN ('open', 'in_progress', 'waiting') DESC, o.request_id DESC LIMIT 1) last ON true
 WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'active' AND a.suppressed_by IS NULL
 ORDER BY a.alert_id;
 
 -- name: cleared
+-- One of a mass event stands on that as well.
 SELECT ra.request_id, a.alert_id, a.rule, a.resolution, a.suppressed_by,
        NOT EXISTS (SELECT FROM request_alerts o JOIN alerts b USING (alert_id)
-                   WHERE o.request_id = ra.request_id AND b.state = 'active') AS over
+                   WHERE o.request_id = ra.request_id AND b.state = 'active')
+           AND NOT EXISTS (SELECT FROM incidents i WHERE i.incident_id = r.incident_id AND i.state = 'open') AS over
 FROM alerts a JOIN request_alerts ra USING (alert_id) JOIN service_requests r USING (request_id)
 WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'cleared' AND r.state IN ('open', 'in_progress', 'waiting')
 ORDER BY ra.request_id, a.alert_id;
@@ -28,5 +32,8 @@ WHERE i.incident_id = %(incident_id)s
   AND NOT EXISTS (SELECT FROM service_requests s WHERE s.incident_id = i.incident_id);
 
 -- name: request_of_incident
-SELECT request_id FROM service_requests
-WHERE incident_id = %(incident_id)s AND state IN ('open', 'in_progress', 'waiting');
+-- Unless it speaks for alerts that go on: it ends with those.
+SELECT r.request_id FROM service_requests r
+WHERE r.incident_id = %(incident_id)s AND r.state IN ('open', 'in_progress', 'waiting')
+  AND NOT EXISTS (SELECT FROM request_alerts ra JOIN alerts a USING (alert_id)
+                  WHERE ra.request_id = r.request_id AND a.state = 'active');

@@ -26,6 +26,7 @@ def build() -> dashboard.Dashboard:
         ("Committing", _committing()),
         ("Broker and database", _connections()),
         ("Rules", _rules()),
+        ("Beside the rules, and out to others", _beside()),
         ("API", _api()),
     ):
         made.with_row(dashboard.Row(row))
@@ -278,6 +279,52 @@ def _rules() -> Sequence[AnyPanel]:
             "Times a task began anew after an error of the database, per minute.",
             Place(
                 prom((f"sum by (task) (rate(fleet_worker_retries_total{RATE})) * 60", "{{task}}")), width=12, height=7
+            ),
+            unit="short",
+        ),
+    )
+
+
+def _beside() -> Sequence[AnyPanel]:
+    return (
+        lines(
+            "What waits beside the rules",
+            "Since when a step of escalation, a count of cohorts, the broker's word on who may enter, or the audit's"
+            " chain waits. Minutes and rising: that task of the worker stands still; its log says why.",
+            Place(
+                prom(
+                    ("max(fleet_sla_waiting_age_seconds)", "escalations"),
+                    ("max(fleet_cohort_count_age_seconds)", "count of cohorts"),
+                    ("max(fleet_credentials_waiting_age_seconds)", "credentials"),
+                    ("max(fleet_audit_unsealed_age_seconds)", "audit"),
+                ),
+                width=8,
+                height=8,
+            ),
+            unit="s",
+        ),
+        lines(
+            "Sent to others",
+            "Facts per minute by what became of the attempt. failed is tried again for a day, dead was given up.",
+            Place(
+                prom((f"sum by (kind, outcome) (rate(fleet_deliveries_total{RATE})) * 60", "{{kind}} {{outcome}}")),
+                width=8,
+                height=8,
+            ),
+            unit="short",
+        ),
+        lines(
+            "Waiting to be sent, and given up",
+            "Rising: a receiver does not take what is sent, or no process sends. What was given up is sent again by"
+            " hand once the receiver is mended.",
+            Place(
+                prom(
+                    ("max by (kind) (fleet_deliveries_pending)", "{{kind}} waits"),
+                    ("max by (kind) (fleet_deliveries_dead)", "{{kind}} given up"),
+                    ("max by (kind) (fleet_outlets_failing)", "{{kind}} receivers that fail"),
+                ),
+                width=8,
+                height=8,
             ),
             unit="short",
         ),

@@ -5,6 +5,11 @@ explains it best is the cohort that agrees most with those that fell out (F1: th
 cohort is out and how many of those out are in it); what it explains is set aside, and the rest may be a second event.
 While a wave builds, its first kits are held back, because a kit's own request is wrong as soon as the wave stands.
 
+A window is as long as kits take to be told out: one that is heard every few minutes says so within minutes of the
+cause, one with a long interval at any time within the rhythm of its heartbeats. So each silent kit is looked at in a
+window of its own, an eighth of its interval between the setting and two hours, and what is counted together fell out
+within the last window of each.
+
 Times are those of the rule's own clock: the listening clock for silence, so that our own outage neither makes nor ends
 a wave, and seconds of the wall clock for every other rule.
 """
@@ -23,7 +28,11 @@ from fleet.alerts.rules import Rule, RuleName, has_held
 OVERDUE_INTERVALS = 1.25
 OVERDUE_SLACK_S = 5.0
 """A kit is overdue, and may be part of a wave, this many of its intervals and this long after it was heard."""
-LONGEST_GRACE_S = 900.0
+LONGEST_GRACE_S = 86_400.0
+"""Who stayed silent when an incident cleared has one more interval to be heard, a day at most."""
+WINDOW_OF_INTERVAL = 1 / 8
+LONGEST_WINDOW_S = 7200.0
+"""A silent kit's window is this share of its interval, never more than this, never less than the setting."""
 NEARLY = 0.98
 """Of cohorts that explain nearly as well as the best one, the larger is named."""
 MOST_WAVES = 8
@@ -65,13 +74,18 @@ class Mode(StrEnum):
 class Group:
     """Kits alike in everything: `begun` of them fell out `half` half windows ago, `coming` are about to.
 
-    Numbers are estimates where only a sample was looked at.
+    Their window is `window_s`, the setting where it is None. Numbers are estimates where only a sample was looked at.
     """
 
     traits: Traits
     half: int
     begun: float
     coming: float
+    window_s: float | None = None
+
+    def half_s(self, settings: Settings) -> float:
+        """Half a window of these kits."""
+        return (settings.window_s if self.window_s is None else self.window_s) / 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +113,19 @@ class OpenIncidentRow:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A kit for which a rule would open an alert now; `began_s` is when it came to that."""
+    """A kit for which a rule would open an alert now; `began_s` is when it came to that.
+
+    It waits for a wave that builds no longer than `window_s`, the setting where it is None.
+    """
 
     kit_id: int
     began_s: float
     traits: Traits
+    window_s: float | None = None
+
+    def has_waited(self, clock_s: float, settings: Settings) -> bool:
+        """Whether its window is over."""
+        return clock_s - self.began_s > (settings.window_s if self.window_s is None else self.window_s)
 
 
 @dataclass(slots=True)
@@ -113,6 +135,11 @@ class Placement:
     joins: dict[int, Cohort] = field(default_factory=dict)
     waits: set[int] = field(default_factory=set)
     alone: list[int] = field(default_factory=list)
+
+
+def window_s(interval_s: float, settings: Settings = DEFAULT) -> float:
+    """How long after each other kits of this interval may turn silent for one and the same cause."""
+    return max(settings.window_s, min(interval_s * WINDOW_OF_INTERVAL, LONGEST_WINDOW_S))
 
 
 def threshold(size: int, settings: Settings = DEFAULT) -> float:
@@ -135,19 +162,17 @@ def find_waves(
     """
     if not settings.enabled:
         return []
-    half_s = settings.window_s / 2
     found: dict[Cohort, Wave] = {}
     windows = [0, *sorted({g.half - 1 for g in groups if g.half > 1}, reverse=True)]
     for window in windows:
-        from_s = clock_s - (window + 2) * half_s
         known = [(i.cohort, i.from_clock_s) for i in incidents] + [(w.cohort, w.from_clock_s) for w in found.values()]
         left = [
             g
             for g in groups
             if window <= g.half <= window + 1
-            and not any(c in g.traits and clock_s - g.half * half_s >= since for c, since in known)
+            and not any(c in g.traits and clock_s - g.half * g.half_s(settings) >= since for c, since in known)
         ]
-        for wave in _waves_of(left, sizes, settings, from_s):
+        for wave in _waves_of(left, sizes, settings, clock_s, window):
             found[wave.cohort] = wave
         if len(found) >= MOST_WAVES:
             break
@@ -163,10 +188,9 @@ def uncounted(
     groups: Iterable[Group], sizes: Mapping[Cohort, int], settings: Settings, *, clock_s: float
 ) -> list[Wave]:
     """Waves that may build in cohorts whose size is being counted: their kits wait for the answer."""
-    from_s = clock_s - settings.window_s
     recent = [g for g in groups if g.half <= 1]
     return [
-        Wave(cohort, 0, from_s, stands=False)
+        Wave(cohort, 0, _since(recent, cohort, settings, clock_s, 0), stands=False)
         for cohort, (begun, coming) in _count(recent).items()
         if begun + coming > settings.least and cohort not in sizes
     ]
@@ -193,7 +217,7 @@ def place(
         cohort = next((c for _, c, since in known if c in each.traits and each.began_s >= since), None)
         if cohort is not None:
             placed.joins[each.kit_id] = cohort
-        elif clock_s - each.began_s <= settings.window_s and any(c in each.traits for c in building):
+        elif not each.has_waited(clock_s, settings) and any(c in each.traits for c in building):
             placed.waits.add(each.kit_id)
         else:
             placed.alone.append(each.kit_id)
@@ -232,7 +256,9 @@ def release_budget(left: int, released_last_minute: int) -> int:
     return max(0, per_minute - released_last_minute)
 
 
-def _waves_of(groups: list[Group], sizes: Mapping[Cohort, int], settings: Settings, from_s: float) -> list[Wave]:
+def _waves_of(
+    groups: list[Group], sizes: Mapping[Cohort, int], settings: Settings, clock_s: float, window: int
+) -> list[Wave]:
     """The best cohort, then the best of what it does not explain, and so on."""
     waves: list[Wave] = []
     while len(waves) < MOST_WAVES and sum(g.begun + g.coming for g in groups) > settings.least:
@@ -240,9 +266,16 @@ def _waves_of(groups: list[Group], sizes: Mapping[Cohort, int], settings: Settin
         best = _best(groups, counts, sizes, settings)
         if best is None:
             break
+        from_s = _since(groups, best, settings, clock_s, window)
         waves.append(Wave(best, sizes[best], from_s, counts[best][0] > threshold(sizes[best], settings)))
         groups = [g for g in groups if best not in g.traits]
     return waves
+
+
+def _since(groups: Iterable[Group], cohort: Cohort, settings: Settings, clock_s: float, window: int) -> float:
+    """When the earliest of these kits of the cohort may have fallen out."""
+    longest_half_s = max(g.half_s(settings) for g in groups if cohort in g.traits)
+    return clock_s - (window + 2) * longest_half_s
 
 
 def _count(groups: Iterable[Group]) -> dict[Cohort, tuple[float, float]]:

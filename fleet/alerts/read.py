@@ -15,7 +15,7 @@ from fleet.alerts.judging.facts import Clock, KitFacts, Standing
 from fleet.alerts.judging.parameters import LONGEST_WINDOW_S, PairingLost, checked
 from fleet.alerts.judging.reported import out_of_contact
 from fleet.alerts.judging.settings import Settings, Variant, resolve
-from fleet.alerts.rules import Line, Priority, Rule, RuleName
+from fleet.alerts.rules import Line, Priority, Rule, RuleName, has_held
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
@@ -91,12 +91,40 @@ async def facts(connection: Connection, kit_ids: Sequence[int], known: Settings,
     """What the rules see of these kits."""
     values = {"kit_ids": list(kit_ids), "starts_after": now - timedelta(seconds=LONGEST_WINDOW_S)}
     found = [_facts(row) for row in await _dicts(connection, "facts", values)]
+    found = await _with_pauses(connection, found, known)
     wanting = [each.kit_id for each in found if _needs_days(each, known, now)]
     if not wanting:
         return found
     rows = await _dicts(connection, "used_days", {"kit_ids": wanting, "after": now - USED_WITHIN})
     days: dict[int, frozenset[date]] = {row["kit_id"]: frozenset(row["days"]) for row in rows}
     return [replace(each, used_days=days.get(each.kit_id)) for each in found]
+
+
+async def _with_pauses(connection: Connection, found: list[KitFacts], known: Settings) -> list[KitFacts]:
+    """The facts with the times for which tablets were switched off, of kits about which something may open by now."""
+    since = {each.kit_id: first for each in found if (first := _restarted_since(each, known)) is not None}
+    if not since:
+        return found
+    values = {"kit_ids": list(since), "since": list(since.values())}
+    rows = await _dicts(connection, "pauses", values)
+    pauses = {row["kit_id"]: tuple(zip(row["off"], row["on"], strict=True)) for row in rows}
+    return [replace(each, pauses=pauses.get(each.kit_id, ())) for each in found]
+
+
+def _restarted_since(kit: KitFacts, known: Settings) -> datetime | None:
+    """Since when what its heartbeats say is pending, if that may open by now and the tablet has begun anew since."""
+    if kit.received_at is None or not kit.boots:
+        return None
+    rules = known.rules_of(kit.rule_set)
+    ripe = [
+        standing.pending_since
+        for name, standing in kit.standing.items()
+        if name in _OF_HEARTBEATS
+        and name in rules
+        and standing.pending_since is not None
+        and has_held(standing.pending_since, kit.received_at, rules[name].for_s)
+    ]
+    return min(ripe) if ripe and max(kit.boots) > min(ripe) else None
 
 
 async def note_wakes(connection: Connection, wakes: Mapping[int, datetime | None], now: datetime) -> None:

@@ -54,6 +54,7 @@ class Candidate:
     deadline_clock_s: float
     last_heard_at: datetime | None
     cohorts: Sequence[str] = field(default=(), kw_only=True)
+    interval_s: float = field(default=0.0, kw_only=True)
 
     @property
     def traits(self) -> Traits:
@@ -67,7 +68,6 @@ class Releasable(Candidate):
 
     incident_id: int
     cleared_clock_s: float
-    interval_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,9 @@ def place(
 
     Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well.
     """
-    openings = [Opening(c.kit_id, c.deadline_clock_s, c.traits) for c in candidates]
+    openings = [
+        Opening(c.kit_id, c.deadline_clock_s, c.traits, mass.window_s(c.interval_s, settings)) for c in candidates
+    ]
     placed = mass.place(openings, waves, incidents, settings, clock_s=clock_s)
     actions: list[Action] = [
         JoinIncident(c.kit_id, RuleName.SILENT, placed.joins[c.kit_id], c.heard_clock_s, c.allowance_s)

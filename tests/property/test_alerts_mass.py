@@ -163,7 +163,7 @@ def test_members_return_exactly_when_alerts_would_begin_to_recover(alert: Silent
 @given(st.integers(0, 40_000), st.lists(st.integers(1, 30), min_size=1, max_size=60))
 def test_releases_are_even_and_bounded(members: int, pauses_s: list[int]) -> None:
     members = min(members, 3_000)
-    waiting = [Releasable(kit, 0.0, 30.0, 30.0, None, 1, 0.0, 60.0) for kit in range(members)]
+    waiting = [Releasable(kit, 0.0, 30.0, 30.0, None, 1, 0.0, interval_s=60.0) for kit in range(members)]
     rate = max(mass.LEAST_RELEASED_PER_MINUTE, members // mass.RELEASED_WITHIN_MINUTES)
     released_at: list[float] = []
     at = 100.0

@@ -230,3 +230,35 @@ def test_the_scan_knows_the_bit_of_each_rule() -> None:
 def test_the_guide_names_every_rule() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "rules.md").read_text()
     assert all(f"`{name}`" in guide for name in RuleName)
+
+
+def low(pending: datetime, *pauses: tuple[datetime, datetime]) -> KitFacts:
+    """A tablet that says that its battery is low, as it did when that became pending."""
+    standing = {R.TABLET_BATTERY_LOW: Standing(pending_since=pending)}
+    return replace(WELL, battery=5, charging=False, pauses=pauses, standing=standing)
+
+
+@pytest.mark.parametrize(
+    ("pauses", "opens"),
+    [
+        ([], True),
+        ([(at(days=2), at(days=1.6))], True),
+        ([(at(days=3), at(hours=1))], False),
+        ([(at(days=3.5), at(days=1.1))], True),
+        ([(at(days=6), at(days=5))], True),
+        ([(at(days=3.5), at(days=2)), (at(days=1.5), at(hours=1))], True),
+    ],
+    ids=["never off", "off for a night", "off for days", "a day after days", "before", "three times the same"],
+)
+def test_what_a_tablet_said_before_it_was_off_for_days_has_not_lasted_since(
+    pauses: list[tuple[datetime, datetime]], opens: bool
+) -> None:
+    actions = evaluate(low(at(days=4), *pauses), RULES, CLOCK, NOW)
+    assert any(isinstance(each, OpenAlert) and each.rule is R.TABLET_BATTERY_LOW for each in actions) is opens
+
+
+@pytest.mark.parametrize(
+    ("battery", "rules"), [(39, {R.NOT_CHARGING}), (15, {R.NOT_CHARGING}), (14, {R.TABLET_BATTERY_LOW})]
+)
+def test_one_rule_speaks_of_a_battery(battery: int, rules: set[RuleName]) -> None:
+    assert holding(replace(WELL, battery=battery, charging=False)) == rules

@@ -150,6 +150,55 @@ def test_where_openings_belong() -> None:
     assert placed.alone == [3, 4, 5]
 
 
+@pytest.mark.parametrize(
+    ("interval_s", "window_s"),
+    [(60, 300), (2_400, 300), (8 * 3600, 3600), (86_400, 7200), (7 * 86_400, 7200)],
+)
+def test_a_window_is_as_long_as_kits_take_to_be_told_out(interval_s: float, window_s: float) -> None:
+    assert mass.window_s(interval_s) == window_s
+    assert mass.window_s(interval_s, Settings(window_s=7200)) == 7200
+
+
+def slow(begun: float, coming: float = 0, half: int = 0, window_s: float = 3600) -> Group:
+    """Kits of one operator that are heard every few hours."""
+    return Group(out("operator:TDC", 1).traits, half, begun, coming, window_s)
+
+
+def test_kits_with_long_intervals_fall_out_together_over_a_longer_window() -> None:
+    (wave,) = mass.find_waves([slow(100), slow(100, half=1)], known(), DEFAULT, clock_s=CLOCK_S)
+    assert wave == Wave(cohort_of("operator:TDC"), 3_600, CLOCK_S - 3600, stands=True)
+    (builds,) = mass.find_waves([slow(30, 800)], known(), DEFAULT, clock_s=CLOCK_S)
+    assert not builds.stands
+
+
+def test_kits_of_all_intervals_are_one_event_that_reaches_as_far_back_as_the_slowest() -> None:
+    seen = [slow(100, half=1), out("operator:TDC", 100), out("operator:TDC", 2, half=3)]
+    (wave,) = mass.find_waves(seen, known(), DEFAULT, clock_s=CLOCK_S)
+    assert wave == Wave(cohort_of("operator:TDC"), 3_600, CLOCK_S - 3600, stands=True)
+    (quick,) = mass.find_waves([out("operator:TDC", 200)], known(), DEFAULT, clock_s=CLOCK_S)
+    assert quick.from_clock_s == CLOCK_S - 300
+
+
+def test_what_an_open_incident_of_slow_kits_explains_is_no_second_one() -> None:
+    on = incident("operator:TDC", from_clock_s=CLOCK_S - 3600)
+    assert mass.find_waves([slow(500, half=1)], known(), DEFAULT, clock_s=CLOCK_S, incidents=[on]) == []
+    before = mass.find_waves([slow(500, half=4)], known(), DEFAULT, clock_s=CLOCK_S, incidents=[on])
+    assert [wave.from_clock_s for wave in before] == [CLOCK_S - 5 * 1800]
+
+
+def test_a_kit_waits_for_a_wave_no_longer_than_its_own_window() -> None:
+    builds = [Wave(cohort_of("operator:TDC"), 3_600, CLOCK_S - 3600, stands=False)]
+    traits = out("operator:TDC", 1).traits
+    found = [
+        Opening(1, CLOCK_S - 3000, traits, 3600),
+        Opening(2, CLOCK_S - 3700, traits, 3600),
+        Opening(3, CLOCK_S - 200, traits),
+        Opening(4, CLOCK_S - 400, traits),
+    ]
+    placed = mass.place(found, builds, [], DEFAULT, clock_s=CLOCK_S)
+    assert (placed.waits, placed.alone, placed.joins) == ({1, 3}, [2, 4], {})
+
+
 def test_kits_join_the_narrowest_open_incident() -> None:
     on = [
         incident("fleet:", size=12_000),

@@ -8,6 +8,7 @@ suppression) takes these actions and only ever makes less of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -32,6 +33,8 @@ class Judgement:
     why an alert of it ends when the condition is gone. `told_at` is when the kit last said so, None where it need not:
     a tablet that is switched off says nothing more, and what it said before has not lasted since. It is looked at again
     after `again_s` when only that is missing.
+    `pauses` are the times for which the tablet was switched off since the condition came, from the last word before to
+    the first one after.
     """
 
     kit_id: int
@@ -41,6 +44,7 @@ class Judgement:
     settled: Resolution = Resolution.PROOF
     told_at: datetime | None = None
     again_s: float = 60.0
+    pauses: Sequence[tuple[datetime, datetime]] = ()
 
 
 def advance(judgement: Judgement, standing: Standing, rule: Rule, now: datetime) -> list[Action]:
@@ -62,7 +66,7 @@ def _without_alert(
     kit_id = judgement.kit_id
     if condition is None:
         return [] if standing.pending_since is None else [DropPending(kit_id, rule.rule)]
-    since = standing.pending_since or judgement.told_at or now
+    since = _lasting_since(standing, judgement, rule) or judgement.told_at or now
     if judgement.may_open and has_held(since, judgement.told_at or now, rule.for_s):
         severity = condition.severity or rule.severity
         return [OpenAlert(kit_id, rule.rule, condition.evidence, severity, version=rule.version)]
@@ -70,6 +74,19 @@ def _without_alert(
     if due_at <= now:
         due_at = now + timedelta(seconds=judgement.again_s)
     return [HoldPending(kit_id, rule.rule, since, condition.evidence, due_at)]
+
+
+def _lasting_since(standing: Standing, judgement: Judgement, rule: Rule) -> datetime | None:
+    """Since when the condition lasts: since the tablet was last switched on, where it was off for as long as `for_s`.
+
+    One that said the same before and after two such pauses has it all along: there are tablets that are on for an hour
+    a week.
+    """
+    since = standing.pending_since
+    if since is None:
+        return None
+    long = [on for off, on in judgement.pauses if on > since and on - off > timedelta(seconds=rule.for_s)]
+    return long[0] if len(long) == 1 else since
 
 
 def _still(condition: Condition, standing: Standing, alert_id: int, rule: Rule) -> list[Action]:

@@ -57,7 +57,8 @@ class KitFacts:
     Times of the latest heartbeat are `time` (the tablet's) and `received_at` (ours). `…_clock_s` are values of the
     listening clock, None as in `kit_latest`. `software`, `peripherals` and `update` are the bodies of the newest
     reports, None before the first. `boots` are the times at which the runs of the last days began, `used_days` the
-    days on which it reported at all, None where nobody needed to know.
+    days on which it reported at all, None where nobody needed to know. `pauses` are the times for which the tablet was
+    switched off since what is pending came, from the last heartbeat of a run to the first one of the next.
     """
 
     kit_id: int
@@ -91,6 +92,7 @@ class KitFacts:
     update_at: datetime | None = None
     boots: Sequence[datetime] = ()
     used_days: frozenset[date] | None = None
+    pauses: Sequence[tuple[datetime, datetime]] = ()
     standing: Mapping[RuleName, Standing] = field(default_factory=dict)
 
     @property

@@ -67,6 +67,13 @@ class NotCharging:
     """When a tablet that does not charge matters."""
 
     below_percent: float = _number(40, "%", (1, 101), "Only while the battery is below", "Kun mens batteriet er under")
+    from_percent: float = _number(
+        15,
+        "%",
+        (0, 101),
+        "Only from this on: a lower battery has a rule of its own",
+        "Kun herfra: et lavere batteri har sin egen regel",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ R = RuleName
 _THRESHOLDS: dict[str, tuple[RuleName, Callable[[Any], float], float]] = {
     "battery": (R.TABLET_BATTERY_LOW, lambda v: v.below_percent, -NEVER),
     "uncharged": (R.NOT_CHARGING, lambda v: v.below_percent, -NEVER),
+    "uncharged_from": (R.NOT_CHARGING, lambda v: v.from_percent, NEVER),
     "storage_mb": (R.STORAGE_LOW, lambda v: v.below_mb, -NEVER),
     "signal_dbm": (R.NO_NETWORK, lambda v: v.weak_below_dbm, -NEVER),
     "late_s": (R.NO_NETWORK, lambda v: v.late_s, NEVER),

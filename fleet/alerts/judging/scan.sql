@@ -31,7 +31,8 @@ WITH reached AS MATERIALIZED (
                     coalesce(watch_interval_s, 0), %(resumed_clock_s)s, %(grace_from_clock_s)s)
                 THEN %(never_heard)s ELSE 0 END
          | CASE WHEN battery < (%(battery)s::real[])[i] AND charging IS NOT TRUE THEN %(tablet_battery_low)s ELSE 0 END
-         | CASE WHEN battery < (%(uncharged)s::real[])[i] AND charging IS FALSE THEN %(not_charging)s ELSE 0 END
+         | CASE WHEN battery < (%(uncharged)s::real[])[i] AND battery >= (%(uncharged_from)s::real[])[i] AND charging IS FALSE
+                THEN %(not_charging)s ELSE 0 END
          | CASE WHEN storage_free_mb < (%(storage_mb)s::double precision[])[i] THEN %(storage_low)s ELSE 0 END
          | CASE WHEN (network = 'none' AND (%(offline)s::boolean[])[i])
                   OR (signal_dbm < (%(signal_dbm)s::double precision[])[i] AND network IS DISTINCT FROM 'wifi')

@@ -27,8 +27,10 @@ def tablet_battery_low(facts: KitFacts, parameters: TabletBattery, clock: Clock,
 
 
 def not_charging(facts: KitFacts, parameters: NotCharging, clock: Clock, now: datetime) -> Condition | None:
-    """Says that it does not charge, while it should before long."""
-    if facts.charging is not False or facts.battery is None or facts.battery >= parameters.below_percent:
+    """Says that it does not charge, while it should before long; of a low battery `tablet_battery_low` speaks."""
+    if facts.charging is not False or facts.battery is None:
+        return None
+    if not parameters.from_percent <= facts.battery < parameters.below_percent:
         return None
     return Condition({"battery": facts.battery, "below_percent": parameters.below_percent})
 

@@ -47,16 +47,26 @@ class Sizes:
 
 
 async def groups(
-    connection: Connection, kits: Sequence[int], halves: Sequence[int], coming: Sequence[bool], stride: int
+    connection: Connection,
+    kits: Sequence[int],
+    halves: Sequence[int],
+    coming: Sequence[bool],
+    stride: int,
+    *,
+    windows_s: Sequence[float] | None = None,
 ) -> list[Group]:
-    """What kits that fell out, or are about to, have in common; each stands for `stride` of them."""
+    """What kits that fell out, or are about to, have in common; each stands for `stride` of them.
+
+    `windows_s` are the kits' own windows, where they have any.
+    """
     if not kits:
         return []
-    values = {"kits": list(kits), "halves": list(halves), "coming": list(coming)}
+    windows = [None] * len(kits) if windows_s is None else list(windows_s)
+    values = {"kits": list(kits), "halves": list(halves), "coming": list(coming), "windows": windows}
     cursor = await connection.execute(QUERIES["groups"], values)
     return [
-        Group(frozenset(map(cohort_of, cohorts)), half, begun * stride, soon * stride)
-        for cohorts, half, begun, soon in await cursor.fetchall()
+        Group(frozenset(map(cohort_of, cohorts)), half, begun * stride, soon * stride, window_s)
+        for cohorts, half, window_s, begun, soon in await cursor.fetchall()
     ]
 
 

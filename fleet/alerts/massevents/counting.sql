@@ -1,8 +1,9 @@
 -- name: groups
-SELECT c.cohorts, g.half, count(*) FILTER (WHERE NOT g.coming), count(*) FILTER (WHERE g.coming)
-FROM unnest(%(kits)s::integer[], %(halves)s::integer[], %(coming)s::boolean[]) AS g(kit_id, half, coming)
+SELECT c.cohorts, g.half, g.window_s, count(*) FILTER (WHERE NOT g.coming), count(*) FILTER (WHERE g.coming)
+FROM unnest(%(kits)s::integer[], %(halves)s::integer[], %(coming)s::boolean[], %(windows)s::double precision[])
+    AS g(kit_id, half, coming, window_s)
 JOIN kit_cohorts c USING (kit_id)
-GROUP BY c.cohorts, g.half
+GROUP BY c.cohorts, g.half, g.window_s
 
 -- name: sizes
 SELECT cohort, kits FROM cohort_sizes WHERE cohort = ANY (%(cohorts)s::text[])

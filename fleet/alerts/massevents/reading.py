@@ -36,9 +36,9 @@ class Scan:
     """One look over the fleet.
 
     `unplaced` counts silent kits with neither alert nor membership, `candidates` are some of them. The sample tells
-    what may be a wave: kits, how many half windows ago each turned silent, and which are only about to; each stands for
-    `stride` kits. It is empty when there are too few for a mass event. `quiet` are placed kits that are not silent now;
-    `relapsed` are silent again while their alert recovers.
+    what may be a wave: kits, how many half windows ago each turned silent, which are only about to, and each one's own
+    window; each stands for `stride` kits. It is empty when there are too few for a mass event. `quiet` are placed kits
+    that are not silent now; `relapsed` are silent again while their alert recovers.
     """
 
     unplaced: int
@@ -46,6 +46,7 @@ class Scan:
     sample_kits: list[int]
     sample_halves: list[int]
     sample_coming: list[bool]
+    sample_windows_s: list[float]
     candidates: list[int]
     quiet: list[int]
     relapsed: list[int]
@@ -88,7 +89,7 @@ async def scan(connection: Connection, clock: Listening, rule: Rule, given: Sett
         "now": now,
         "overdue_intervals": mass.OVERDUE_INTERVALS,
         "overdue_slack_s": mass.OVERDUE_SLACK_S,
-        "window_s": given.window_s,
+        **_window(given),
         "least": given.least,
         "sample": SAMPLE,
         "limit": CANDIDATES_PER_TICK,
@@ -125,18 +126,18 @@ async def alerts_of_a_moment_ago(
     connection: Connection,
     clock: Listening,
     cohort: Cohort,
-    opened_after: datetime,
+    given: Settings,
     opened_before: datetime,
     *,
     now: datetime,
 ) -> list[SilentAlert]:
-    """Active `silent` alerts of silent kits of the cohort that opened in between, or in maintenance that is over; a
-    bounded number."""
+    """Active `silent` alerts of silent kits of the cohort that opened within their window before that time, or in
+    maintenance that is over; a bounded number."""
     values = {
         **_clock(clock),
         "now": now,
         "cohort": str(cohort),
-        "opened_after": opened_after,
+        **_window(given),
         "opened_before": opened_before,
         "limit": MERGED_PER_TICK,
     }
@@ -166,6 +167,15 @@ async def releasable(connection: Connection, clock: Listening, busy: Sequence[Co
         "limit": limit,
     }
     return await _rows(connection, Releasable, "releasable", values)
+
+
+def _window(given: Settings) -> dict[str, float]:
+    """How `window_s()` is told to the database."""
+    return {
+        "window_s": given.window_s,
+        "window_of_interval": mass.WINDOW_OF_INTERVAL,
+        "longest_window_s": mass.LONGEST_WINDOW_S,
+    }
 
 
 def _clock(clock: Listening) -> dict[str, Any]:

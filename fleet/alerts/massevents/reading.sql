@@ -14,14 +14,15 @@ WITH overdue AS MATERIALIZED (
            silence_deadline_clock_s(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
                                     %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
            %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
-               + %(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s AS late
+               + %(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s AS late,
+           greatest(%(window_s)s, least(%(window_of_interval)s * watch_interval_s, %(longest_window_s)s)) AS window_s
     FROM kit_latest
     WHERE heard_clock_s + watch_interval_s < %(clock_s)s  -- cheap, and true of whatever is overdue or silent
       AND watch_allowance_s IS NOT NULL
       AND %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
             + least(%(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s, watch_allowance_s)
 ), silent AS MATERIALIZED (
-    SELECT kit_id, deadline_clock_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
+    SELECT kit_id, deadline_clock_s, window_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
 ), placed AS MATERIALIZED (
     SELECT kit_id, NULL::bigint AS incident_id, recovering_since,
            coalesce(suppressed_by LIKE 'maintenance:%%', false) AS worked_on
@@ -29,7 +30,7 @@ WITH overdue AS MATERIALIZED (
     UNION ALL
     SELECT kit_id, incident_id, NULL, false FROM incident_members WHERE rule = 'silent' AND left_at IS NULL
 ), standing AS MATERIALIZED (
-    SELECT s.kit_id, s.deadline_clock_s, p.kit_id IS NOT NULL AS placed, p.incident_id, coalesce(p.worked_on, false) AS worked_on
+    SELECT s.kit_id, s.deadline_clock_s, s.window_s, p.kit_id IS NOT NULL AS placed, p.incident_id, coalesce(p.worked_on, false) AS worked_on
     FROM silent s LEFT JOIN placed p USING (kit_id)
 ), excused AS MATERIALIZED (
     -- Maintenance took of their time.
@@ -41,14 +42,14 @@ WITH overdue AS MATERIALIZED (
 ), together AS MATERIALIZED (
     -- Those whose maintenance is over, and who stay silent, turn up now.
     SELECT kit_id, CASE WHEN worked_on THEN 0
-                        ELSE greatest(0, ceil((%(clock_s)s - deadline_clock_s) / (%(window_s)s / 2)) - 1) END::integer AS half,
-           false AS coming
+                        ELSE greatest(0, ceil((%(clock_s)s - deadline_clock_s) / (window_s / 2)) - 1) END::integer AS half,
+           false AS coming, window_s
     FROM standing
-    WHERE CASE WHEN placed THEN incident_id IS NULL AND (worked_on OR deadline_clock_s >= %(clock_s)s - %(window_s)s)
+    WHERE CASE WHEN placed THEN incident_id IS NULL AND (worked_on OR deadline_clock_s >= %(clock_s)s - window_s)
                ELSE true END
     UNION ALL
-    SELECT kit_id, 0, true FROM overdue
-    WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + %(window_s)s
+    SELECT kit_id, 0, true, window_s FROM overdue
+    WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + window_s
 ), maintained AS MATERIALIZED (
     SELECT m.kit_id FROM kits_in_maintenance(ARRAY(SELECT kit_id FROM together), %(now)s) m
     WHERE m.rules IS NULL OR 'silent' = ANY (m.rules)
@@ -68,6 +69,7 @@ SELECT (SELECT count(*) FROM unplaced) AS unplaced,
        ARRAY(SELECT kit_id FROM sampled ORDER BY kit_id) AS sample_kits,
        ARRAY(SELECT half FROM sampled ORDER BY kit_id) AS sample_halves,
        ARRAY(SELECT coming FROM sampled ORDER BY kit_id) AS sample_coming,
+       ARRAY(SELECT window_s FROM sampled ORDER BY kit_id) AS sample_windows_s,
        ARRAY((SELECT kit_id FROM unplaced ORDER BY deadline_clock_s, kit_id LIMIT %(limit)s)
              UNION
              (SELECT kit_id FROM unplaced ORDER BY deadline_clock_s DESC, kit_id LIMIT %(limit)s))
@@ -87,6 +89,7 @@ SELECT count(watch_allowance_s) FROM kit_latest
 SELECT l.kit_id, l.heard_clock_s, l.watch_allowance_s AS allowance_s, l.last_heard_at,
        silence_deadline_clock_s(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                                 %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
+       l.watch_interval_s AS interval_s,
        CASE WHEN %(with_cohorts)s THEN (SELECT c.cohorts FROM kit_cohorts c WHERE c.kit_id = l.kit_id) ELSE '{}' END AS cohorts
 FROM kit_latest l
 WHERE l.kit_id = ANY (%(kit_ids)s)
@@ -111,7 +114,9 @@ SELECT a.alert_id, a.kit_id, a.recovering_since, a.evidence, l.heard_clock_s, l.
        true AS silent
 FROM alerts a JOIN kit_latest l USING (kit_id) JOIN kit_cohorts c USING (kit_id)
 WHERE a.rule = 'silent' AND a.state = 'active'
-  AND CASE WHEN a.suppressed_by IS NULL THEN a.opened_at > %(opened_after)s AND a.opened_at < %(opened_before)s
+  AND CASE WHEN a.suppressed_by IS NULL THEN a.opened_at < %(opened_before)s
+                AND a.opened_at > %(opened_before)s - make_interval(secs =>
+                    greatest(%(window_s)s, least(%(window_of_interval)s * l.watch_interval_s, %(longest_window_s)s)))
            ELSE a.suppressed_by LIKE 'maintenance:%%' AND NOT EXISTS (SELECT FROM worked_on w WHERE w.kit_id = a.kit_id) END
   AND %(cohort)s::text = ANY (c.cohorts)
   AND is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,

@@ -79,7 +79,14 @@ async def _waves(connection: Connection, look: _Look) -> list[Wave]:
     if not look.settings.enabled:
         return []
     scan, settings, clock_s = look.scan, look.settings, look.clock.clock_s
-    seen = await counting.groups(connection, scan.sample_kits, scan.sample_halves, scan.sample_coming, scan.stride)
+    seen = await counting.groups(
+        connection,
+        scan.sample_kits,
+        scan.sample_halves,
+        scan.sample_coming,
+        scan.stride,
+        windows_s=scan.sample_windows_s,
+    )
     sizes = await counting.sizes_for(connection, seen, settings, look.now)
     waves = mass.find_waves(seen, sizes.by_cohort, settings, clock_s=clock_s, incidents=look.incidents)
     return waves + (mass.uncounted(seen, sizes.by_cohort, settings, clock_s=clock_s) if sizes.pending else [])
@@ -124,8 +131,9 @@ async def _merged(connection: Connection, look: _Look) -> list[Action]:
     young = [(i.cohort, i.opened_at) for i in look.incidents if look.now - i.opened_at <= MERGES_FOR]
     taken: set[int] = set()
     for cohort, opened_at in [*young, *((wave.cohort, look.now) for wave in look.begins)]:
-        after = opened_at - timedelta(seconds=look.settings.window_s)
-        alerts = await reading.alerts_of_a_moment_ago(connection, look.clock, cohort, after, opened_at, now=look.now)
+        alerts = await reading.alerts_of_a_moment_ago(
+            connection, look.clock, cohort, look.settings, opened_at, now=look.now
+        )
         actions += silence.merge([each for each in alerts if each.alert_id not in taken], cohort)
         taken |= {each.alert_id for each in alerts}
     return actions

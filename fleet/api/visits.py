@@ -55,7 +55,7 @@ Crew = Annotated[
     Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$", description="A code or account; no name", examples=["van-2"]),
     AfterValidator(_no_civil_number),
 ]
-TimeOfDay = Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", examples=["08:00"])]
+TimeOfDay = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", examples=["08:00"])]
 Note = Annotated[str, Field(max_length=MAX_NOTE)]
 Failure = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", examples=["nobody_home"])]
 Receipt = Literal["citizen", "relative", "care_staff"]

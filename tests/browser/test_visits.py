@@ -50,6 +50,7 @@ async def test_the_pages_are_for_everybody(database: str, width: int) -> None:
         swap = value(database, "SELECT number FROM visits WHERE kind = 'swap'")
         for path in ("/visits", "/visits?overdue=true", f"/visits/{number}", f"/visits/{swap}"):
             await at.page.goto(at.url + path)
+            await at.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
             if folder := os.environ.get("FLEET_SCREENSHOTS"):
                 name = path.strip("/").replace("/", "-").replace("?", "-")
                 await at.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)

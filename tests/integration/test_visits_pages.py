@@ -74,3 +74,17 @@ async def test_a_visit_fails_is_planned_again_and_called_off(database: str) -> N
         assert (await post(at, visit, "cancel", reason="not needed")).status_code == 303
         gone = await post(at, visit, "start")
         assert gone.status_code == 409
+
+
+async def test_the_page_of_its_request_leads_to_it(database: str) -> None:
+    async with world(database, "installed") as at:
+        asked = {"kit": "K-1", "cause": "peripheral_fault"}
+        request = (await at.support.post("/api/v1/service-requests", json=asked)).json()["number"]
+        visit = await plan(at.logistics, "repair", service_request=request)
+        page = await at.logistics.get(f"/service-requests/{request}")
+        assert f'href="/visits/{visit["number"]}"' in page.text
+        mine = (await at.logistics.get(f"/visits/{visit['number']}")).text
+        assert f'href="/service-requests/{request}"' in mine
+        solved = {"cause": "peripheral_fault", "remedy": "repaired"}
+        assert (await post(at, visit, "complete", receipt="citizen", **solved)).status_code == 303
+        assert value(database, "SELECT state FROM service_requests") == "resolved"

@@ -62,9 +62,9 @@ def help_needed() -> Sequence[AnyPanel]:
 def cases() -> Sequence[AnyPanel]:
     """What is open, and who is on it."""
     alerts = f"""
-        SELECT id, kit, rule, severity, opened_at, extract(epoch FROM now() - opened_at) AS age_s, acknowledged,
+        SELECT id, kit, subject, rule, severity, opened_at, extract(epoch FROM now() - opened_at) AS age_s, acknowledged,
                flapping, suppressed_by
-        FROM grafana_alerts WHERE state = 'active' AND {CHOSEN_KIT} ORDER BY opened_at LIMIT 500"""
+        FROM grafana_alerts WHERE state = 'active' AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY opened_at LIMIT 500"""
     lines_sql = f"""
         SELECT line, count(*) AS open, count(*) FILTER (WHERE {OVERDUE}) AS overdue,
                extract(epoch FROM max(now() - opened_at)) AS oldest_s,
@@ -82,12 +82,13 @@ def cases() -> Sequence[AnyPanel]:
     return (
         listing(
             "Open alerts",
-            "Each condition that holds now, oldest first; one per kit and rule. What is kept quiet (by an incident, a"
+            "Each condition that holds now, oldest first; one per kit or place and rule. What is kept quiet (by an incident, a"
             " maintenance window, or because somebody shelved it) opens no request.",
             Place([Sql(alerts)], width=12, height=9),
             {
                 "id": {"custom.hidden": True},
                 "kit": KIT,
+                "subject": {"displayName": "Place"},
                 "rule": {"displayName": "Rule"},
                 "severity": {"displayName": "Severity", "mappings": value_colors(SEVERITIES), **COLOURED},
                 "opened_at": {"displayName": "Since", **WHEN},

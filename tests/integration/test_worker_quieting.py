@@ -429,3 +429,70 @@ async def _everything_wrong(fleet: World, kit: int) -> None:
             (fleet.now, fleet.now, kit),
         )
         await fleet.tick()
+
+
+@pytest.mark.parametrize("heard", [True, False])
+async def test_maintenance_that_ended_while_we_were_away_is_told_after_the_catch_up(fleet: World, heard: bool) -> None:
+    (kit,) = await fleet.add(1, interval_s=120)
+    await plan(fleet, 10, 1000)
+    await fleet.live(500)
+    assert [row[3] for row in await alerts(fleet)] == ["maintenance:1"]
+    await fleet.outage(3600)
+    await fleet.resume()
+    await fleet.live(60)
+    if heard:
+        await fleet.hear([kit])
+        await fleet.live(60, heard=[kit])
+    else:
+        await fleet.live(60)
+    assert await told(fleet, "alert.unsuppressed") == 0, "it has its interval to be heard"
+    await fleet.live(60, heard=[kit] if heard else [])
+    assert await told(fleet, "request.opened") == (not heard)
+    await fleet.check()
+
+
+async def test_what_recovers_is_not_heard_when_its_shelf_ends(fleet: World) -> None:
+    (kit,) = await fleet.add(1)
+    await fleet.connection.execute("UPDATE rules SET keep_firing_for_s = 600 WHERE rule = 'silent'")
+    await fleet.live(200)
+    (alert,) = await fleet.scalars("SELECT alert_id FROM alerts")
+    await _shelve(fleet, kit, alert, 300)
+    await fleet.connection.execute("UPDATE rules SET flap_openings = 1000")
+    await fleet.live(800, heard=[kit])
+    assert (await fleet.active(), await told(fleet, "alert.unsuppressed")) == (set(), 0)
+
+
+async def test_a_window_for_one_rule_withholds_no_other(fleet: World) -> None:
+    (kit,) = await fleet.add(1)
+    await plan(fleet, 10, 3000, collect=False, rules=["storage_low"])
+    await fleet.connection.execute("UPDATE rules SET for_s = 60 WHERE rule IN ('storage_low', 'clock_skew')")
+    await _told(fleet, kit, storage_free_mb=10)
+    await fleet.live(200, heard=[kit])
+    assert await fleet.scalars("SELECT rule FROM maintenance_deferred") == ["storage_low"]
+    assert await fleet.value("SELECT count(*) FROM pending_alerts") == 0
+    for _ in range(30):
+        await _told(fleet, kit, storage_free_mb=10, clock_offset_s=900)
+        await fleet.live(5, heard=[kit])
+    assert [row[1:] for row in await alerts(fleet)] == [("clock_skew", "active", None)]
+
+
+async def _told(fleet: World, kit: int, **values: Any) -> None:
+    """A heartbeat at this moment says so."""
+    names = ", ".join(f"{name} = %s" for name in values)
+    await fleet.connection.execute(
+        f"UPDATE kit_latest SET time = %s, received_at = %s, {names} WHERE kit_id = %s".encode(),  # noqa: S608
+        (fleet.now, fleet.now, *values.values(), kit),
+    )
+
+
+async def test_shelving_a_member_leaves_it_to_its_mass_event(fleet: World) -> None:
+    (kit,) = await fleet.add(1)
+    alert = await fleet.value(
+        "INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, suppressed_by)"
+        " VALUES (%s, 'clock_skew', 'minor', 'active', now(), '{}', 'incident:7') RETURNING alert_id",
+        kit,
+    )
+    until = await fleet.value("SELECT now() + interval '1 hour'")
+    await handling.shelve(fleet.connection, alert, until=until, reason="away", actor="test")
+    assert [row[3] for row in await alerts(fleet)] == ["incident:7"]
+    assert await fleet.value("SELECT count(*) FROM shelves") == 1

@@ -143,7 +143,7 @@ INSERT INTO maintenance_occurrences (window_id, organisation_id, collect, rules,
 SELECT window_id, organisation_id, true, ARRAY[%(side)s], starts_at, 1 FROM made;
 
 -- name: deferred
-INSERT INTO maintenance_deferred (kit_id) SELECT kit_id FROM kits WHERE kit = %(kit)s;
+INSERT INTO maintenance_deferred (kit_id, rule, window_id) SELECT kit_id, 'silent', 1 FROM kits WHERE kit = %(kit)s;
 
 -- name: shelf
 INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by)

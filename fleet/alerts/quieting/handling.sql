@@ -57,8 +57,10 @@ SET until = excluded.until, severity = excluded.severity, reason = excluded.reas
     shelved_at = now();
 
 -- name: suppress
+-- A mass event goes on speaking for its member: the shelf keeps it quiet when that has ended.
 WITH done AS (
-    UPDATE alerts SET suppressed_by = %(by)s WHERE alert_id = %(id)s AND state = 'active' RETURNING alert_id, kit_id, rule
+    UPDATE alerts SET suppressed_by = CASE WHEN suppressed_by LIKE 'incident:%%' THEN suppressed_by ELSE %(by)s END
+    WHERE alert_id = %(id)s AND state = 'active' RETURNING alert_id, kit_id, rule
 )
 INSERT INTO events (type, kit, body)
 SELECT 'alert.shelved', k.kit, jsonb_build_object(

@@ -5,14 +5,14 @@ One place for every rule, whoever decided; it takes actions away, gives some a r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from psycopg import AsyncConnection
 
-from fleet.alerts.actions import Action, ClearAlert, HoldPending, OpenAlert, SetRecovering
+from fleet.alerts.actions import Action, ClearAlert, DropPending, HoldPending, OpenAlert, SetRecovering
 from fleet.alerts.quieting import flapping, store
 from fleet.alerts.quieting.flapping import Clearing
 from fleet.alerts.quieting.store import Cause
@@ -39,19 +39,26 @@ async def quiet(
     clearing = await _too_soon(connection, actions, now)
     beginnings = [action for action in actions if isinstance(action, OpenAlert | HoldPending)]
     found = await _suppressions(connection, beginnings, rules, now)
-    withheld = {cause for cause, suppression in found.items() if not suppression.opens}
+    withheld = {
+        cause: suppression.window_id
+        for cause, suppression in found.items()
+        if not suppression.opens and suppression.window_id is not None
+    }
     if withheld:
-        await store.defer(connection, [kit_id for kit_id, _ in withheld])
+        await store.defer(connection, withheld)
     kept = [each for action in actions for each in _kept(action, withheld, clearing)]
     opened = [(action.kit_id, action.rule.value) for action in kept if isinstance(action, OpenAlert)]
     reasons = {cause: suppression.by for cause, suppression in found.items() if suppression.opens}
     return Quieted(kept, reasons, await _flapping(connection, opened, now))
 
 
-def _kept(action: Action, withheld: set[Cause], clearing: Mapping[int, list[Action]]) -> list[Action]:
-    """What becomes of one action; `clearing` tells what happens to alerts that may not clear yet."""
+def _kept(action: Action, withheld: Collection[Cause], clearing: Mapping[int, list[Action]]) -> list[Action]:
+    """What becomes of one action; `clearing` tells what happens to alerts that may not clear yet.
+
+    What a window without evaluation withholds begins anew after it.
+    """
     if isinstance(action, OpenAlert | HoldPending) and (action.kit_id, action.rule.value) in withheld:
-        return []
+        return [DropPending(action.kit_id, action.rule)]
     if isinstance(action, ClearAlert) and action.alert_id in clearing:
         return clearing[action.alert_id]
     return [action]

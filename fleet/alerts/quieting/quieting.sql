@@ -20,7 +20,9 @@ SELECT alert_id, rule, recovering_since, clears_at
 FROM alerts WHERE alert_id = ANY (%(alert_ids)s) AND flapping AND state = 'active';
 
 -- name: defer
-INSERT INTO maintenance_deferred (kit_id) SELECT unnest(%(kit_ids)s::integer[]) ON CONFLICT DO NOTHING;
+INSERT INTO maintenance_deferred (kit_id, rule, window_id)
+SELECT * FROM unnest(%(kit_ids)s::integer[], %(rules)s::text[], %(window_ids)s::bigint[])
+ON CONFLICT DO NOTHING;
 
 -- name: tell_flapping
 INSERT INTO events (at, type, kit, body)
@@ -88,40 +90,67 @@ DELETE FROM maintenance_occurrences WHERE occurrence_id IN (
     SELECT occurrence_id FROM maintenance_occurrences WHERE ended_at < %(before)s LIMIT %(limit)s);
 
 -- name: judge_again
--- Kits about which something would have been said, and whose maintenance is over.
-WITH waiting AS MATERIALIZED (
-    SELECT d.kit_id FROM maintenance_deferred d ORDER BY d.kit_id LIMIT %(limit)s
+-- Kits about which something would have been said, and whose maintenance is over. Of those whose window is on still a
+-- sixtieth, by the second, since books change.
+WITH stated AS MATERIALIZED (
+    SELECT d.kit_id, d.rule, d.window_id IN (
+        SELECT w.window_id FROM maintenance_windows w
+        WHERE w.current_from <= %(now)s AND %(now)s < w.current_to) AS is_on
+    FROM maintenance_deferred d
+), waiting AS MATERIALIZED (
+    SELECT kit_id, rule FROM stated
+    WHERE NOT is_on OR kit_id %% 60 = extract(epoch FROM %(now)s)::bigint %% 60
+    ORDER BY is_on, kit_id LIMIT %(limit)s
 ), still AS MATERIALIZED (
-    SELECT DISTINCT m.kit_id FROM kits_in_maintenance(ARRAY(SELECT kit_id FROM waiting), %(now)s) m WHERE NOT m.collect
+    SELECT DISTINCT ON (w.kit_id, w.rule) w.kit_id, w.rule, m.window_id
+    FROM kits_in_maintenance(ARRAY(SELECT DISTINCT kit_id FROM waiting), %(now)s) m JOIN waiting w USING (kit_id)
+    WHERE NOT m.collect AND (m.rules IS NULL OR w.rule = ANY (m.rules))
+    ORDER BY w.kit_id, w.rule, m.window_id DESC
+), kept AS (
+    UPDATE maintenance_deferred d SET window_id = s.window_id
+    FROM still s WHERE (d.kit_id, d.rule) = (s.kit_id, s.rule) AND d.window_id <> s.window_id
 ), free AS (
     DELETE FROM maintenance_deferred d USING waiting w
-    WHERE d.kit_id = w.kit_id AND NOT EXISTS (SELECT FROM still s WHERE s.kit_id = d.kit_id)
+    WHERE (d.kit_id, d.rule) = (w.kit_id, w.rule)
+      AND NOT EXISTS (SELECT FROM still s WHERE (s.kit_id, s.rule) = (d.kit_id, d.rule))
     RETURNING d.kit_id
 )
-INSERT INTO evaluation_queue (kit_id) SELECT kit_id FROM free;
+INSERT INTO evaluation_queue (kit_id) SELECT DISTINCT kit_id FROM free;
 
 -- name: end_shelves
 DELETE FROM shelves WHERE until <= %(now)s;
 
 -- name: doubtful
--- Suppressed alerts whose reason is not there any more; and of the others a sixtieth, by the second, since books change.
-SELECT a.alert_id, a.kit_id, a.rule, a.severity, a.suppressed_by, count(*) OVER () AS waiting
-FROM alerts a
-WHERE a.state = 'active' AND a.suppressed_by IS NOT NULL AND a.suppressed_by NOT LIKE 'incident:%%'
-  AND CASE
-      WHEN a.suppressed_by LIKE 'maintenance:%%' AND NOT EXISTS (
-          SELECT FROM maintenance_windows w
-          WHERE w.window_id = substr(a.suppressed_by, 13)::bigint
-            AND w.current_from <= %(now)s AND %(now)s < w.current_to) THEN NOT EXISTS (
-                -- A mass event that has just begun takes over what is its own.
-                SELECT FROM incidents i WHERE i.rule = a.rule AND i.state = 'open' AND i.opened_at > %(young)s)
-      WHEN a.suppressed_by LIKE 'shelved:%%' AND NOT EXISTS (
-          SELECT FROM shelves s
-          WHERE s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > %(now)s
-            AND array_position(%(severities)s::text[], a.severity)
-                <= array_position(%(severities)s::text[], s.severity)) THEN true
-      ELSE a.alert_id %% 60 = extract(epoch FROM %(now)s)::bigint %% 60 END
-ORDER BY a.suppressed_by LIKE 'maintenance:%%', a.alert_id
+-- Suppressed alerts that hold, and whose reason is not there any more; then, since books change, some of the others, by the
+-- second. While nobody listens, and until a kit had its time to be heard after an outage of ours, its alert waits.
+WITH found AS MATERIALIZED (
+    SELECT a.alert_id, a.kit_id, a.rule, a.severity, a.suppressed_by, CASE
+           WHEN a.suppressed_by LIKE 'maintenance:%%' THEN a.suppressed_by NOT IN (
+               SELECT 'maintenance:' || w.window_id FROM maintenance_windows w
+               WHERE w.current_from <= %(now)s AND %(now)s < w.current_to)
+           WHEN a.suppressed_by LIKE 'shelved:%%' THEN NOT EXISTS (
+               SELECT FROM shelves s
+               WHERE s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > %(now)s
+                 AND array_position(%(severities)s::text[], a.severity)
+                     <= array_position(%(severities)s::text[], s.severity))
+           ELSE false END AS gone
+    FROM alerts a
+    WHERE a.state = 'active' AND a.suppressed_by IS NOT NULL AND a.suppressed_by NOT LIKE 'incident:%%'
+      AND a.recovering_since IS NULL
+), share AS MATERIALIZED (
+    SELECT greatest(60, 1 + count(*) / %(sample)s) AS parts FROM found WHERE NOT gone
+)
+SELECT f.alert_id, f.kit_id, f.rule, f.severity, f.suppressed_by, count(*) FILTER (WHERE f.gone) OVER () AS waiting
+FROM found f CROSS JOIN share CROSS JOIN listening g LEFT JOIN kit_latest l USING (kit_id)
+WHERE CASE
+      WHEN NOT f.gone THEN f.alert_id %% share.parts = extract(epoch FROM %(now)s)::bigint %% share.parts
+      -- A mass event that has just begun takes over what is its own.
+      WHEN f.suppressed_by LIKE 'maintenance:%%' AND f.rule IN (
+          SELECT i.rule FROM incidents i WHERE i.state = 'open' AND i.opened_at > %(young)s) THEN false
+      ELSE g.state = 'listening' AND extract(epoch FROM %(now)s - g.updated_at) <= %(stale_s)s
+           AND NOT (g.resumed_clock_s > 0
+                    AND g.clock_s <= g.resumed_clock_s + least(coalesce(l.watch_interval_s, 0), 900)) END
+ORDER BY NOT f.gone, f.suppressed_by LIKE 'maintenance:%%', f.alert_id
 LIMIT %(limit)s;
 
 -- name: heard_lately

@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from fleet.alerts.quieting import flapping
 from fleet.alerts.quieting.flapping import Flap
 from fleet.alerts.quieting.suppress import SEVERITIES, Cover, Shelf
+from fleet.alerts.silence import LISTENING_STALE_S
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
@@ -24,6 +25,8 @@ KEEP_OCCURRENCES = timedelta(days=400)
 FORGOTTEN_AT_ONCE = 1_000
 DOUBTFUL_PER_TICK = 500
 """Suppressed alerts looked at again in one tick, so that a large window ends without a storm."""
+DOUBTFUL_SAMPLE = 250
+"""About so many of those whose reason stands, where there are very many."""
 DEFERRED_PER_TICK = 5_000
 YOUNG_INCIDENT = timedelta(minutes=5)
 """As long as a mass event takes over the alerts of its cohort."""
@@ -31,7 +34,7 @@ YOUNG_INCIDENT = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Doubtful:
-    """A suppressed alert whose reason may be gone; `waiting` is how many there are."""
+    """A suppressed alert whose reason may be gone; `waiting` is of how many it is."""
 
     alert_id: int
     kit_id: int
@@ -94,9 +97,15 @@ async def flapping_among(connection: Connection, alert_ids: Sequence[int]) -> li
         return await cursor.fetchall()
 
 
-async def defer(connection: Connection, kit_ids: Iterable[int]) -> None:
-    """Note kits that are to be judged again when their maintenance is over."""
-    await connection.execute(SQL["defer"], {"kit_ids": sorted(set(kit_ids))})
+async def defer(connection: Connection, windows: Mapping[Cause, int]) -> None:
+    """Note kits that are to be judged again when their maintenance is over, each with the window that is on."""
+    causes = sorted(windows)
+    values = {
+        "kit_ids": [kit_id for kit_id, _ in causes],
+        "rules": [rule for _, rule in causes],
+        "window_ids": [windows[cause] for cause in causes],
+    }
+    await connection.execute(SQL["defer"], values)
 
 
 async def judge_again(connection: Connection, now: datetime) -> None:
@@ -115,11 +124,13 @@ async def tell_flapping(connection: Connection, alert_ids: Sequence[int], now: d
 
 
 async def doubtful(connection: Connection, now: datetime) -> list[Doubtful]:
-    """Suppressed alerts to look at again: all whose reason is gone, and of the others some."""
+    """Suppressed alerts that hold, to look at again: those whose reason is gone first, and of the others some."""
     values = {
         "now": now,
         "young": now - YOUNG_INCIDENT,
         "severities": list(SEVERITIES),
+        "stale_s": LISTENING_STALE_S,
+        "sample": DOUBTFUL_SAMPLE,
         "limit": DOUBTFUL_PER_TICK,
     }
     async with connection.cursor(row_factory=class_row(Doubtful)) as cursor:

@@ -68,6 +68,7 @@ class Suppression:
 
     by: str
     opens: bool = True
+    window_id: int | None = None
 
 
 def suppressor(
@@ -78,7 +79,7 @@ def suppressor(
     concerned = sorted((each for each in covers if each.concerns(opening)), key=lambda each: each.window_id)
     for cover in concerned:
         if not cover.collect:
-            return Suppression(cover.reason, opens=False)
+            return Suppression(cover.reason, opens=False, window_id=cover.window_id)
     for shelf in shelves:
         if shelf.concerns(opening, now):
             return Suppression(shelf.reason)

@@ -100,9 +100,13 @@ CREATE INDEX maintenance_occurrences_by_end ON maintenance_occurrences (ended_at
 CALL guard_by_organisation('maintenance_occurrences');
 REVOKE INSERT, UPDATE, DELETE ON maintenance_occurrences FROM fleet_api;
 
--- Kits about which something would have been said while they were not evaluated: they are looked at again afterwards.
+-- Kits about which something would have been said while they were not evaluated for it, and the window that was on: they are
+-- looked at again afterwards.
 CREATE TABLE maintenance_deferred (
-    kit_id integer PRIMARY KEY REFERENCES kits
+    kit_id integer NOT NULL REFERENCES kits,
+    rule text COLLATE "C" NOT NULL REFERENCES rules,
+    window_id bigint NOT NULL,
+    PRIMARY KEY (kit_id, rule)
 );
 CALL guard_by_kit('maintenance_deferred');
 REVOKE ALL ON maintenance_deferred FROM fleet_api, fleet_ingest;

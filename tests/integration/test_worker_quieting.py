@@ -480,7 +480,7 @@ async def _told(fleet: World, kit: int, **values: Any) -> None:
     """A heartbeat at this moment says so."""
     names = ", ".join(f"{name} = %s" for name in values)
     await fleet.connection.execute(
-        f"UPDATE kit_latest SET time = %s, received_at = %s, {names} WHERE kit_id = %s".encode(),  # noqa: S608
+        f"UPDATE kit_latest SET time = %s, received_at = %s, {names} WHERE kit_id = %s".encode(),
         (fleet.now, fleet.now, *values.values(), kit),
     )
 

@@ -48,9 +48,15 @@ WITH reached AS MATERIALIZED (
           WHERE state = 'active' AND recovering_since IS NULL AND kit_id > %(after)s AND kit_id <= %(upto)s) s
     JOIN unnest(%(rules)s::text[], %(bits)s::integer[]) AS r(rule, bit) USING (rule)
     GROUP BY kit_id
+), deferred AS MATERIALIZED (
+    -- Looked at again when their maintenance is over.
+    SELECT kit_id, bit_or(r.bit) AS bits
+    FROM maintenance_deferred JOIN unnest(%(rules)s::text[], %(bits)s::integer[]) AS r(rule, bit) USING (rule)
+    WHERE kit_id > %(after)s AND kit_id <= %(upto)s
+    GROUP BY kit_id
 )
 SELECT kit_id
 FROM (SELECT kit_id, bits FROM holding WHERE bits <> 0) h FULL JOIN standing s USING (kit_id)
-WHERE coalesce(h.bits, 0) <> coalesce(s.bits, 0)
-  AND kit_id NOT IN (SELECT d.kit_id FROM maintenance_deferred d)  -- looked at again when their maintenance is over
+LEFT JOIN deferred d USING (kit_id)
+WHERE (coalesce(h.bits, 0) # coalesce(s.bits, 0)) & ~coalesce(d.bits, 0) <> 0
 LIMIT %(limit)s

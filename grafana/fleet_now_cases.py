@@ -62,8 +62,8 @@ def help_needed() -> Sequence[AnyPanel]:
 def cases() -> Sequence[AnyPanel]:
     """What is open, and who is on it."""
     alerts = f"""
-        SELECT id, kit, subject, rule, severity, opened_at, extract(epoch FROM now() - opened_at) AS age_s, acknowledged,
-               flapping, suppressed_by
+        SELECT id, kit, subject, rule, severity, opened_at, extract(epoch FROM now() - opened_at) AS age_s,
+               acknowledged, flapping, suppressed_by
         FROM grafana_alerts WHERE state = 'active' AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY opened_at LIMIT 500"""
     lines_sql = f"""
         SELECT line, count(*) AS open, count(*) FILTER (WHERE {OVERDUE}) AS overdue,
@@ -82,8 +82,8 @@ def cases() -> Sequence[AnyPanel]:
     return (
         listing(
             "Open alerts",
-            "Each condition that holds now, oldest first; one per kit or place and rule. What is kept quiet (by an incident, a"
-            " maintenance window, or because somebody shelved it) opens no request.",
+            "Each condition that holds now, oldest first; one per kit or place and rule. What is kept quiet (by an"
+            " incident, a maintenance window, or because somebody shelved it) opens no request.",
             Place([Sql(alerts)], width=12, height=9),
             {
                 "id": {"custom.hidden": True},

@@ -279,7 +279,8 @@ async def test_targets_are_of_the_contract_or_else_of_the_settings(database: str
         assert settings.json() == {"working_days": 12, "urgent_days": 2, "revision": 1}
         await made(await at.admin.patch(path, json={"working_days": 10}, headers={"If-Match": '"1"'}))
         problem(await at.admin.patch(path, json={"working_days": 9}, headers={"If-Match": '"1"'}), 412)
-        assert (await plan(at.support, "repair"))["target_days"] == 10
+        before = await plan(at.support, "repair")
+        assert before["target_days"] == 10
         contract = {
             "slug": "north",
             "name": "North",
@@ -293,6 +294,9 @@ async def test_targets_are_of_the_contract_or_else_of_the_settings(database: str
         assert (await made(await at.admin.get(target)))["working_days"] is None
         await made(await at.admin.patch(target, json={"working_days": 5}))
         assert (await plan(at.support, "repair"))["target_days"] == 5
+        # What was planned before keeps what it was planned with, also when it is moved.
+        moved = await made(await at.support.patch(f"{VISITS}/{before['number']}", json={"planned_on": day(3)}))
+        assert (moved["target_days"], moved["due_on"]) == (10, before["due_on"])
         assert (await plan(at.support, "repair", urgent=True))["target_days"] == 2
 
 

@@ -226,13 +226,15 @@ async def _write(connection: Connection, visit: Locked, changes: Mapping[str, An
         whose = await _whose(connection, kit, placement_id, None)
         if whose.organisation_id is None:
             raise InvalidError("kit", "name a kit or a placement")
-    values = {
-        **{name: getattr(visit, name) for name in ("visit_id", "ordered_at")},
+    values: dict[str, Any] = {
+        **{name: getattr(visit, name) for name in ("visit_id", "ordered_at", "target_days", "due_on")},
         **after,
         **_where(whose),
         "state": changes["state"],
     }
-    await connection.execute(SQL["change"], {**values, **await _target(connection, values)})
+    if after["urgent"] != visit.urgent or whose.organisation_id != visit.organisation_id:
+        values |= await _target(connection, values)
+    await connection.execute(SQL["change"], values)
     if after["planned_on"] != visit.planned_on:
         moved = {"visit_id": visit.visit_id, "planned_on": after["planned_on"]}
         await connection.execute(SQL["move_reservations"], moved)

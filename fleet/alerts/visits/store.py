@@ -109,6 +109,8 @@ class Locked:
     window_from: str | None
     window_to: str | None
     crew: str | None
+    target_days: int
+    due_on: date
     note: str
     attempts: int
     revision: int

@@ -37,7 +37,7 @@ LIMIT %(limit)s;
 -- name: lock
 SELECT v.visit_id, v.number, v.kind, v.state, v.kit_id, k.kit, k.owner_id, v.placement_id, v.organisation_id, v.request_id,
        v.urgent, v.ordered_at, v.planned_on, to_char(v.window_from, 'HH24:MI') AS window_from,
-       to_char(v.window_to, 'HH24:MI') AS window_to, v.crew, v.note, v.attempts, v.revision
+       to_char(v.window_to, 'HH24:MI') AS window_to, v.crew, v.target_days, v.due_on, v.note, v.attempts, v.revision
 FROM visits v LEFT JOIN kits k ON k.kit_id = v.kit_id
 WHERE v.number = %(number)s
 FOR UPDATE OF v;

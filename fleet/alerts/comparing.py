@@ -156,6 +156,9 @@ async def alert(connection: Connection, now: datetime, done: Compared) -> None:
         "of_sets": [number for number, _ in applying],
         "versions": [rule.version for _, rule in applying],
         "enabled": [rule.enabled for _, rule in applying],
+        "for_s": [rule.for_s for _, rule in applying],
+        "keep_s": [rule.keep_firing_for_s for _, rule in applying],
+        "now": now,
         "limit": ALERTS_AT_ONCE,
     }
     async with connection.cursor(row_factory=class_row(BookFacts)) as rows:

@@ -8,7 +8,7 @@ GROUP BY f.kind;
 
 -- name: book_facts
 -- What stands of each rule against kits, or else against places and organisations, where no alert says just that. Of
--- those that have none, kits wait while all their kinds are held.
+-- those that have none, kits wait while all their kinds are held. What only waits for its time is left out until then.
 WITH feeding AS MATERIALIZED (
     SELECT * FROM unnest(%(kinds)s::text[], %(rules)s::text[]) AS g(kind, rule)
 ), told AS (
@@ -27,7 +27,7 @@ WITH feeding AS MATERIALIZED (
                                ORDER BY finding_id))[1:100]) AS findings
     FROM told GROUP BY rule, kit_id, subject
 ), alerting AS (
-    SELECT rule, kit_id, subject, alert_id, severity, recovering_since, evidence, rule_version
+    SELECT rule, kit_id, subject, alert_id, severity, recovering_since, clears_at, evidence, rule_version
     FROM alerts WHERE rule IN (SELECT rule FROM feeding) AND state = 'active'
 )
 SELECT coalesce(s.rule, a.rule) AS rule, coalesce(s.kit_id, a.kit_id) AS kit_id, coalesce(s.subject, a.subject) AS subject,
@@ -39,10 +39,15 @@ SELECT coalesce(s.rule, a.rule) AS rule, coalesce(s.kit_id, a.kit_id) AS kit_id,
 FROM standing s
 FULL JOIN alerting a ON (s.rule, coalesce(s.kit_id::text, s.subject)) = (a.rule, coalesce(a.kit_id::text, a.subject))
 LEFT JOIN kit_latest k ON k.kit_id = coalesce(s.kit_id, a.kit_id)
-JOIN unnest(%(of_rules)s::text[], %(of_sets)s::integer[], %(versions)s::integer[], %(enabled)s::boolean[])
-    AS v(rule, rule_set, version, enabled)
+JOIN unnest(%(of_rules)s::text[], %(of_sets)s::integer[], %(versions)s::integer[], %(enabled)s::boolean[],
+            %(for_s)s::double precision[], %(keep_s)s::double precision[])
+    AS v(rule, rule_set, version, enabled, for_s, keep_s)
     ON v.rule = coalesce(s.rule, a.rule) AND v.rule_set = CASE WHEN k.rule_set = ANY(%(of_sets)s) THEN k.rule_set ELSE 0 END
-WHERE CASE WHEN a.alert_id IS NULL THEN v.enabled AND NOT s.kinds <@ %(held)s::text[]
+WHERE CASE WHEN a.alert_id IS NULL
+           THEN v.enabled AND NOT s.kinds <@ %(held)s::text[] AND s.since <= %(now)s::timestamptz - make_interval(secs => v.for_s)
+           WHEN v.enabled AND s.findings IS NULL AND a.recovering_since IS NOT NULL
+           THEN a.recovering_since <= %(now)s::timestamptz - make_interval(secs => v.keep_s)
+                AND coalesce(a.clears_at, '-infinity') <= %(now)s
            ELSE NOT v.enabled OR a.recovering_since IS NOT NULL OR a.rule_version IS DISTINCT FROM v.version
                 OR s.findings IS DISTINCT FROM a.evidence -> 'findings'
                 OR s.found > coalesce((a.evidence ->> 'count')::integer, jsonb_array_length(s.findings))

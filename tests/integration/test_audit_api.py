@@ -244,3 +244,26 @@ async def test_reads_of_references_are_told_and_texts_are_not(database: str, adm
     told = await pages(admin, f"{V1}/audit", action="placement.read")
     assert {line["subject"] for line in told} == {str(planned.json()["reference_id"])}
     assert rows(database, "SELECT count(*) FROM audit WHERE audit::text LIKE '%%KOL-NORD%%'") == [(0,)]
+
+
+async def test_texts_about_a_mass_event_of_many_are_not_one_organisations_to_redact(
+    database: str, app: FastAPI
+) -> None:
+    add_organisations(database, "a-by", "b-by")
+    execute(
+        database,
+        "WITH made AS (INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)"
+        " VALUES ('silent', 'open', now(), 1, 100) RETURNING incident_id), kit AS ("
+        " INSERT INTO kits (kit, state, organisation_id) SELECT 'K-' || slug, 'installed', organisation_id"
+        " FROM organisations RETURNING kit_id), request AS ("
+        " INSERT INTO service_requests (number, incident_id, cause, line, priority, state, opened_at, due_at)"
+        " SELECT 'SR-2026-900001', incident_id, 'silent', 'service', 'urgent', 'open', now(), now() FROM made)"
+        " INSERT INTO incident_members (incident_id, kit_id, joined_at)"
+        " SELECT incident_id, kit_id, now() FROM made, kit",
+    )
+    path = f"{V1}/service-requests/SR-2026-900001"
+    async with caller(app, await make_token(database, Role.ADMIN, organisation="a-by")) as local:
+        assert (await local.get(path)).status_code == 200
+        problem(await local.post(f"{path}/redact", json={"reason": "x"}), 404)
+    async with caller(app, await make_token(database, Role.ADMIN)) as admin:
+        assert (await admin.post(f"{path}/redact", json={"reason": "x"})).status_code == 200

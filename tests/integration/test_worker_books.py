@@ -233,3 +233,12 @@ async def test_the_process_does_it(database: str, tmp_path: Path) -> None:
         execute(database, "UPDATE kits SET state = 'preparing'")
         execute(database, "INSERT INTO evaluation_queue (kit_id) SELECT kit_id FROM kits")
         await eventually(lambda: value(database, active) == 0, 30, "the alert's end")
+
+
+async def test_who_waits_for_their_time_keep_nobody_else_waiting(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparing, "ALERTS_AT_ONCE", 1)
+    await desk.do("UPDATE rules SET for_s = 3600 WHERE rule = 'books_against_reality' RETURNING rule")
+    await desk.kit("K-1", "in_stock")
+    await desk.kit("K-2", "scrapped")
+    await desk.round()
+    assert (await desk.alerts(), len(await desk.alerts("credentials_misused"))) == ([], 1)

@@ -43,4 +43,6 @@ WITH moved AS (
 INSERT INTO request_alerts (request_id, alert_id) SELECT %(target)s, alert_id FROM moved ON CONFLICT DO NOTHING;
 
 -- name: redact_request
-SELECT redact_request(request_id, %(why)s) FROM service_requests WHERE number = %(number)s;
+-- What was written about a mass event is of all who are in it.
+SELECT redact_request(request_id, %(why)s) FROM service_requests
+WHERE number = %(number)s AND (incident_id IS NULL OR (SELECT sees_all()));

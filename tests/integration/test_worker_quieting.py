@@ -496,3 +496,41 @@ async def test_shelving_a_member_leaves_it_to_its_mass_event(fleet: World) -> No
     await handling.shelve(fleet.connection, alert, until=until, reason="away", actor="test")
     assert [row[3] for row in await alerts(fleet)] == ["incident:7"]
     assert await fleet.value("SELECT count(*) FROM shelves") == 1
+
+
+async def test_what_was_worked_on_joins_the_mass_event_that_is_on(fleet: World) -> None:
+    kits = await fleet.add(60)
+    await fleet.add(40, prefix="L", interval_s=86400)
+    await plan(fleet, 10, 900, names_kits=True)
+    await fleet.connection.execute(
+        "INSERT INTO maintenance_window_kits SELECT window_id, %s FROM maintenance_windows", (kits[0],)
+    )
+    await fleet.live(850)
+    assert (await fleet.members(), await fleet.active()) == (set(kits[1:]), {kits[0]})
+    await fleet.live(150)
+    assert (await fleet.members(), await fleet.active()) == (set(kits), set())
+    assert await told(fleet, "request.opened") == 1
+    await fleet.check()
+
+
+async def test_what_was_shelved_joins_the_mass_event_that_is_on(fleet: World) -> None:
+    (kit,) = await fleet.add(1)
+    await fleet.connection.execute("UPDATE rules SET for_s = 0 WHERE rule = 'clock_skew'")
+    await fleet.connection.execute(
+        "WITH made AS (INSERT INTO incidents (rule, state, opened_at, opened_clock_s, from_clock_s, installed_kits)"
+        " VALUES ('clock_skew', 'open', %(at)s, 1, 0, 1000) RETURNING incident_id), shelf AS ("
+        " INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by, shelved_at)"
+        " VALUES (%(kit)s, 'clock_skew', %(until)s, 'minor', 'away', 'test', %(now)s))"
+        " INSERT INTO service_requests (number, incident_id, cause, line, priority, state, opened_at, due_at)"
+        " SELECT 'SR-1', incident_id, 'clock_skew', 'service', 'urgent', 'open', now(), now() FROM made",
+        {"at": after(-3600), "until": after(100), "kit": kit, "now": fleet.now},
+    )
+    await fleet.connection.execute("UPDATE rules SET keep_firing_for_s = 9000 WHERE rule = 'clock_skew'")
+    await _told(fleet, kit, clock_offset_s=900)
+    await fleet.live(50, heard=[kit])
+    assert [(row[1], str(row[3])[:7]) for row in await alerts(fleet)] == [("clock_skew", "shelved")]
+    await fleet.live(60, heard=[kit])
+    incident = await fleet.value("SELECT incident_id FROM incidents")
+    assert await alerts(fleet) == [(kit, "clock_skew", "active", f"incident:{incident}")]
+    assert (await fleet.members(), await fleet.open_requests()) == ({kit}, 0)
+    await fleet.check()

@@ -153,6 +153,19 @@ WHERE CASE
 ORDER BY NOT f.gone, f.suppressed_by LIKE 'maintenance:%%', f.alert_id
 LIMIT %(limit)s;
 
+-- name: belonging
+-- Alerts that nobody heard of yet and that are of a mass event that is on; of several the narrowest.
+SELECT DISTINCT ON (a.alert_id) a.alert_id, a.kit_id, a.rule, i.incident_id, i.cohort_kind || ':' || i.cohort_value AS cohort,
+       l.heard_clock_s, l.watch_allowance_s AS allowance_s
+FROM alerts a JOIN incidents i ON i.rule = a.rule AND i.state = 'open'
+JOIN kit_cohorts c ON c.kit_id = a.kit_id AND i.cohort_kind || ':' || i.cohort_value = ANY (c.cohorts)
+JOIN kit_latest l ON l.kit_id = a.kit_id
+WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'active'
+  AND CASE WHEN a.rule = 'silent' THEN (a.evidence ->> 'deadline_clock_s')::double precision
+           ELSE extract(epoch FROM a.opened_at) END >= i.from_clock_s
+  AND NOT EXISTS (SELECT FROM request_alerts ra WHERE ra.alert_id = a.alert_id)
+ORDER BY a.alert_id, i.installed_kits, i.incident_id;
+
 -- name: heard_lately
 SELECT count(*) FROM alerts WHERE heard_at > %(after)s;
 

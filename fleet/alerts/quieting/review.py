@@ -11,12 +11,16 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import class_row
 
+from fleet.alerts.actions import Action, ClearAlert, JoinIncident
+from fleet.alerts.apply import apply
+from fleet.alerts.cohorts import cohort_of
 from fleet.alerts.mass import release_budget
 from fleet.alerts.quieting import store
 from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
 from fleet.alerts.quieting.store import Doubtful
 from fleet.alerts.quieting.suppress import Opening, suppressor
 from fleet.alerts.requests.opening import open_for_alerts
+from fleet.alerts.rules import Resolution, RuleName
 
 Connection = AsyncConnection[Any]
 
@@ -88,7 +92,8 @@ async def lift(connection: Connection, now: datetime) -> int:
     """Let suppressed alerts be heard whose reason is gone while they hold, with their requests; returns how many
     requests were opened. What another reason keeps quiet says so.
 
-    After maintenance they are heard gradually, as after a mass event: many that stay broken are no storm.
+    After maintenance they are heard gradually, as after a mass event: many that stay broken are no storm. What is of a
+    mass event that is on by now joins that.
     """
     found = await store.doubtful(connection, now)
     if not found:
@@ -102,7 +107,28 @@ async def lift(connection: Connection, now: datetime) -> int:
     }
     if renamed:
         await store.rename(connection, renamed)
+    joined = await _join(connection, heard, now) if heard else set()
+    heard = [each for each in heard if each.alert_id not in joined]
     return await _hear(connection, heard, now) if heard else 0
+
+
+async def _join(connection: Connection, heard: Sequence[Doubtful], now: datetime) -> set[int]:
+    """Make kits members of mass events that are on; a silent one's alert is taken over, another's says so."""
+    found = await store.belonging(connection, [each.alert_id for each in heard])
+    if not found:
+        return set()
+    actions: list[Action] = []
+    for each in found:
+        rule, cohort = RuleName(each.rule), cohort_of(each.cohort)
+        silent = rule is RuleName.SILENT
+        clock = (each.heard_clock_s, each.allowance_s) if silent else ()
+        actions.append(JoinIncident(each.kit_id, rule, cohort, *clock))
+        actions += [ClearAlert(each.alert_id, Resolution.MERGED, (rule, cohort))] if silent else []
+    speaking = {each.alert_id: f"incident:{each.incident_id}" for each in found if each.rule != RuleName.SILENT}
+    await apply(connection, actions, {}, now)
+    if speaking:
+        await store.rename(connection, speaking)
+    return {each.alert_id for each in found}
 
 
 async def _reasons(connection: Connection, found: Sequence[Doubtful], now: datetime) -> dict[int, str]:

@@ -45,6 +45,19 @@ class Doubtful:
 
 
 @dataclass(frozen=True, slots=True)
+class Belonging:
+    """A suppressed alert of a kit that is in the cohort of an open mass event; clock and allowance are the kit's."""
+
+    alert_id: int
+    kit_id: int
+    rule: str
+    incident_id: int
+    cohort: str
+    heard_clock_s: float | None
+    allowance_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Flapping:
     """A flapping alert: since when its condition is gone, and when it is looked at again for that."""
 
@@ -142,6 +155,13 @@ async def rename(connection: Connection, reasons: Mapping[int, str]) -> None:
     """Say by what else alerts are suppressed now."""
     values = {"alert_ids": list(reasons), "reasons": list(reasons.values())}
     await connection.execute(SQL["rename"], values)
+
+
+async def belonging(connection: Connection, alert_ids: Sequence[int]) -> list[Belonging]:
+    """Those of the alerts that are of a mass event that is on, each with its narrowest."""
+    async with connection.cursor(row_factory=class_row(Belonging)) as cursor:
+        await cursor.execute(SQL["belonging"], {"alert_ids": list(alert_ids)})
+        return await cursor.fetchall()
 
 
 async def heard_lately(connection: Connection, now: datetime) -> int:

@@ -42,7 +42,7 @@ WITH edge AS MATERIALIZED (
       AND NOT (starts_with(e.type, 'outlet.') AND e.body ->> 'outlet' = b.outlet_id::text)
       -- What is kept quiet is for nobody outside; when it is heard, alert.unsuppressed says so.
       AND (e.type NOT IN ('alert.opened', 'alert.flapping', 'alert.cleared') OR e.body ->> 'suppressed_by' IS NULL
-           OR e.type = 'alert.cleared' AND e.body ->> 'suppressed_by' NOT LIKE 'maintenance:%%')
+           OR e.type = 'alert.cleared' AND (e.body ->> 'suppressed_by' LIKE 'shelved:%%' OR e.body ->> 'resolution' = 'merged'))
       AND (b.organisation_id IS NULL OR e.organisation_id = ANY (b.scope) OR e.owner_id = ANY (b.scope))
       AND (jsonb_typeof(coalesce(b.options -> 'severities', 'null')) = 'null' OR NOT e.body ? 'severity' OR b.options -> 'severities' ? (e.body ->> 'severity'))
     ORDER BY e.tx, e.event_id

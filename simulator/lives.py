@@ -24,7 +24,11 @@ PERIPHERALS = ("scale", "oximeter")
 
 @dataclass(frozen=True, slots=True)
 class Programme:
-    """How kits of a kind are used. `measuring_days` a week; off between `off_from_h` and `off_to_h` on most nights."""
+    """How kits of a kind are used: `measuring_days` a week, off on the share `nights_off` of the nights.
+
+    `expected_interval_s` is set as whoever runs such a programme would once they know its kits: what happens to each of
+    them now and then (off for half a day, away for a day) is no fault, and dead is dead within a day or two.
+    """
 
     name: str
     share: float
@@ -41,8 +45,8 @@ class Programme:
 
 
 PROGRAMMES = (
-    Programme("always-on", 0.25, 8 * 3600, HOUR_S, 7),
-    Programme("off-at-night", 0.60, 86_400, HOUR_S, 3, nights_off=0.8),
+    Programme("always-on", 0.25, 12 * 3600, HOUR_S, 7),
+    Programme("off-at-night", 0.60, 36 * 3600, HOUR_S, 3, nights_off=0.8),
     Programme("measuring-days", 0.15, 7 * 86_400, HOUR_S, 2, only_measuring_days=True),
 )
 

@@ -87,11 +87,14 @@ FAULTS = [
 @pytest.mark.parametrize(
     ("opened", "precision", "recall"),
     [
-        ([Opened("A", "silent", 200.0), Opened("B", "not_charging", 300.0)], 1.0, 1.0),
+        ([Opened("A", "silent", 200.0), Opened("B", "tablet_battery_low", 300.0)], 1.0, 1.0),
+        ([Opened("A", "silent", 200.0), Opened("B", "not_charging", 300.0)], 0.5, 0.5),
         ([Opened("A", "silent", 50.0)], 0.0, 0.0),
         ([Opened("A", "version_drift", 200.0), Opened("B", "tablet_battery_low", 200.0)], 0.5, 0.5),
         ([Opened("A", "silent", 200.0), Opened("A", "silent", 400.0)], 0.5, 0.5),
         ([Opened("A", "silent", 200.0, member=True), Opened("B", "tablet_battery_low", 200.0)], 1.0, 1.0),
+        ([Opened("A", "silent", 200.0, member=True), Opened("A", "silent", 400.0)], 1.0, 0.5),
+        ([Opened("A", "never_heard", 200.0), Opened("B", "never_heard", 200.0)], 0.5, 0.5),
         ([Opened("C", "silent", 200.0), Opened("A", "silent", 20_000.0)], 0.0, 0.0),
     ],
 )

@@ -7,8 +7,8 @@ While a wave builds, its first kits are held back, because a kit's own request i
 
 A window is as long as kits take to be told out: one that is heard every few minutes says so within minutes of the
 cause, one with a long interval at any time within the rhythm of its heartbeats. So each silent kit is looked at in a
-window of its own, an eighth of its interval between the setting and two hours, and what is counted together fell out
-within the last window of each.
+window of its own: the quarter of its interval for which it is overdue before it is silent, between the setting and four
+hours. What is counted together fell out within the last window of each.
 
 Times are those of the rule's own clock: the listening clock for silence, so that our own outage neither makes nor ends
 a wave, and seconds of the wall clock for every other rule.
@@ -30,8 +30,8 @@ OVERDUE_SLACK_S = 5.0
 """A kit is overdue, and may be part of a wave, this many of its intervals and this long after it was heard."""
 LONGEST_GRACE_S = 86_400.0
 """Who stayed silent when an incident cleared has one more interval to be heard, a day at most."""
-WINDOW_OF_INTERVAL = 1 / 8
-LONGEST_WINDOW_S = 7200.0
+WINDOW_OF_INTERVAL = 1 / 4
+LONGEST_WINDOW_S = 14_400.0
 """A silent kit's window is this share of its interval, never more than this, never less than the setting."""
 NEARLY = 0.98
 """Of cohorts that explain nearly as well as the best one, the larger is named."""

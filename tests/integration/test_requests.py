@@ -353,3 +353,16 @@ async def test_what_comes_back_while_the_kit_is_with_others_is_theirs(world: Des
     assert await world.requests("state, organisation_id") == [("resolved", before), ("open", after)]
     await world.pass_(2 * DAY)
     assert await proving.prove(world.connection, world.now) == {Verdict.LAPSED: 1}
+
+
+async def test_the_request_of_a_mass_event_in_one_organisation_is_its_own(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    (own,) = await world.scalars("INSERT INTO organisations (slug, name) VALUES ('a', 'A') RETURNING organisation_id")
+    incident = await world.value(
+        "INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits, cohort_kind, cohort_value)"
+        " VALUES ('silent', 'open', %s, 1, 9, 'organisation', 'a') RETURNING incident_id",
+        world.now,
+    )
+    await opening.open_for_incident(world.connection, incident, world.now)
+    assert await world.requests("organisation_id") == [(own,)]
+    assert await world.scalars("SELECT organisation_id FROM events") == [own]

@@ -5,8 +5,8 @@ ON CONFLICT (rule, cohort_kind, cohort_value) WHERE state = 'open' DO NOTHING
 RETURNING incident_id
 
 -- name: tell_incident
-INSERT INTO events (at, type, body)
-SELECT %(now)s, 'incident.opened', jsonb_build_object(
+INSERT INTO events (at, type, organisation_id, body)
+SELECT %(now)s, 'incident.opened', r.organisation_id, jsonb_build_object(
     'id', i.incident_id, 'rule', i.rule, 'cohort_kind', i.cohort_kind, 'cohort_value', i.cohort_value,
     'installed_kits', i.installed_kits, 'request', r.number,
     'members', (SELECT count(*) FROM incident_members m WHERE m.incident_id = i.incident_id))
@@ -50,7 +50,7 @@ WITH cleared AS (
     WHERE incident_id = %(incident_id)s AND state = 'open'
     RETURNING incident_id, rule, cohort_kind, cohort_value, left_at_clear
 )
-INSERT INTO events (at, type, body)
-SELECT %(now)s, 'incident.cleared', jsonb_build_object(
-    'id', incident_id, 'rule', rule, 'cohort_kind', cohort_kind, 'cohort_value', cohort_value, 'left', left_at_clear)
-FROM cleared
+INSERT INTO events (at, type, organisation_id, body)
+SELECT %(now)s, 'incident.cleared', r.organisation_id, jsonb_build_object(
+    'id', incident_id, 'rule', c.rule, 'cohort_kind', cohort_kind, 'cohort_value', cohort_value, 'left', left_at_clear)
+FROM cleared c LEFT JOIN service_requests r USING (incident_id)

@@ -65,9 +65,9 @@ async def open_for_incident(connection: Connection, incident_id: int, now: datet
     row = await cursor.fetchone()
     if row is None:
         return 0
-    rule, severity = row
+    rule, severity, organisation_id = row
     priority = priority_of(severity, Impact.MANY_KITS)
-    new = New(rule, INCIDENT_LINE, priority, incident_id=incident_id)
+    new = New(rule, INCIDENT_LINE, priority, incident_id=incident_id, organisation_id=organisation_id)
     ((request, _),) = await writing.insert(connection, [new], now)
     body = {"by": "alert", "cause": rule, "line": INCIDENT_LINE, "priority": priority, "incident": incident_id}
     await writing.append(connection, [Change(request, [Entry(What.OPENED, SYSTEM, now, body)])], now)

@@ -27,7 +27,9 @@ WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'cleared' AND r.state IN ('
 ORDER BY ra.request_id, a.alert_id;
 
 -- name: incident
-SELECT i.rule, r.severity FROM incidents i JOIN rules r USING (rule)
+-- With whose it is, where its cohort is an organisation with what is below it; else it is the installation's.
+SELECT i.rule, r.severity, o.organisation_id FROM incidents i JOIN rules r USING (rule)
+LEFT JOIN organisations o ON i.cohort_kind IN ('organisation', 'region') AND o.slug = i.cohort_value
 WHERE i.incident_id = %(incident_id)s
   AND NOT EXISTS (SELECT FROM service_requests s WHERE s.incident_id = i.incident_id);
 

@@ -169,7 +169,7 @@ async def list_versions(call: ReadCalls, tree: TreePath, query: Annotated[PageQu
 
 
 @router.post(
-    "/problem-trees/{tree}/versions", status_code=201, responses=documented(404, 409), response_model=TreeVersion
+    "/problem-trees/{tree}/versions", status_code=201, responses=documented(404, 409, 413), response_model=TreeVersion
 )
 async def enter_version(
     call: WriteRules, request: Request, tree: TreePath, body: NewVersion, key: idempotency.Key = None

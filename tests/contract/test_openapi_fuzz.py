@@ -24,7 +24,7 @@ from tests.api import MEDIA_TYPE, caller, make_token, running_app, settings_for
 from tests.isolation.operations import OWN_ACCOUNT, STREAM, Operation, operations
 from tests.support import add_kits
 
-EXAMPLES = 10
+EXAMPLES = 5
 REAL = {"kit": "K-1", "id": 1, "line_id": 1, "slug": "north", "number": "SR-1", "kind": "history"}
 """Values of paths that lead somewhere."""
 

@@ -24,7 +24,7 @@ from tests.settling import Settling, settling
 from tests.support import add_kits, execute, rows
 
 pytestmark = pytest.mark.storage
-ON_ONE_DATABASE = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_DATABASE = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _prefixes = count(1)
 
 

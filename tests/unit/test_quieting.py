@@ -122,7 +122,8 @@ def test_what_keeps_quiet_says_so() -> None:
     shelf = Shelf(1, "silent", NOW + HOUR, "major")
     assert suppressor(OPENING, windows, [shelf], NOW) == Suppression("shelved:2026-11-25T13:00:00Z")
     not_evaluated = Cover(1, 9, False, None)
-    assert suppressor(OPENING, [*windows, not_evaluated], [shelf], NOW) == Suppression("maintenance:9", opens=False, window_id=9)
+    found = suppressor(OPENING, [*windows, not_evaluated], [shelf], NOW)
+    assert found == Suppression("maintenance:9", opens=False, window_id=9)
 
 
 def test_a_shelf_ends_by_itself_and_with_what_gets_graver() -> None:

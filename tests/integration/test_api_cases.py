@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from tests.api import api, pages, problem
+from fleet.access.roles import Role
+from tests.api import api, caller, make_token, pages, problem, running_app
+from tests.people import add_organisations
 from tests.support import add_kits, execute, rows, value
 
 V1 = "/api/v1"
@@ -188,3 +190,20 @@ async def test_organisations_are_listed_with_their_kits(client: httpx.AsyncClien
     await client.patch(f"{V1}/kits/K-1", json={"organisation": "nord"})
     found = await pages(client, f"{V1}/organisations", limit=1)
     assert [(each["slug"], each["kits"]) for each in found] == [("aalborg", 0), ("nord", 1)]
+
+
+async def test_an_alert_about_a_place_is_taken_care_of_where_it_is(database: str) -> None:
+    add_organisations(database, "north")
+    alert = value(
+        database,
+        "INSERT INTO alerts (subject, organisation_id, rule, severity, state, opened_at, evidence)"
+        " SELECT 'location:store', organisation_id, 'stock_low', 'minor', 'active', now(), '{}' FROM organisations"
+        " RETURNING alert_id",
+    )
+    token = await make_token(database, Role.SUPPORT, organisation="north")
+    async with running_app(database) as app, caller(app, token) as local:
+        for act in ("acknowledge", "unacknowledge"):
+            done = await local.post(f"{V1}/alerts/{alert}/{act}")
+            assert done.status_code == 200, done.text
+    told = rows(database, "SELECT type, organisation_id IS NOT NULL FROM events ORDER BY event_id")
+    assert told == [("alert.acknowledged", True), ("alert.unacknowledged", True)]

@@ -33,20 +33,20 @@ SELECT alert_id, kit_id, rule, severity, state, acknowledged FROM alerts WHERE a
 WITH done AS (
     UPDATE alerts SET acknowledged = true, acknowledged_at = now(), acknowledged_by = %(actor)s, acknowledgement = %(comment)s
     WHERE alert_id = %(id)s
-    RETURNING alert_id, kit_id, rule
+    RETURNING alert_id, kit_id, organisation_id, rule
 )
-INSERT INTO events (type, kit, body)
-SELECT 'alert.acknowledged', k.kit, jsonb_build_object('id', d.alert_id, 'rule', d.rule, 'by', %(actor)s::text)
+INSERT INTO events (type, kit, organisation_id, body)
+SELECT 'alert.acknowledged', k.kit, d.organisation_id, jsonb_build_object('id', d.alert_id, 'rule', d.rule, 'by', %(actor)s::text)
 FROM done d LEFT JOIN kits k USING (kit_id);
 
 -- name: unacknowledge
 WITH done AS (
     UPDATE alerts SET acknowledged = false, acknowledged_at = NULL, acknowledged_by = NULL, acknowledgement = NULL
     WHERE alert_id = %(id)s AND acknowledged
-    RETURNING alert_id, kit_id, rule
+    RETURNING alert_id, kit_id, organisation_id, rule
 )
-INSERT INTO events (type, kit, body)
-SELECT 'alert.unacknowledged', k.kit, jsonb_build_object('id', d.alert_id, 'rule', d.rule, 'by', %(actor)s::text)
+INSERT INTO events (type, kit, organisation_id, body)
+SELECT 'alert.unacknowledged', k.kit, d.organisation_id, jsonb_build_object('id', d.alert_id, 'rule', d.rule, 'by', %(actor)s::text)
 FROM done d LEFT JOIN kits k USING (kit_id);
 
 -- name: shelve

@@ -9,8 +9,8 @@ WITH given AS (
     ON CONFLICT (request_id, (body ->> 'key')) WHERE what = 'escalated' DO NOTHING
     RETURNING request_id, body
 )
-INSERT INTO events (at, type, kit, body)
-SELECT %(now)s, e.type, k.kit, n.body - 'key' - 'along' || jsonb_strip_nulls(jsonb_build_object(
+INSERT INTO events (at, type, kit, organisation_id, body)
+SELECT %(now)s, e.type, k.kit, r.organisation_id, n.body - 'key' - 'along' || jsonb_strip_nulls(jsonb_build_object(
     'number', r.number, 'incident', r.incident_id, 'cause', r.cause, 'line', r.line, 'priority', r.priority,
     'assignee', r.assignee))
 FROM noted n JOIN given g USING (request_id, body) JOIN service_requests r USING (request_id)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import islice
 from zoneinfo import ZoneInfo
 
+import pytest
 from dateutil.rrule import rrulestr
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
@@ -198,6 +199,40 @@ def test_suppression_only_narrows(
     earlier = zip(plain.heard, quiet.heard, strict=False)
     assert all(first <= mine for first, mine in earlier), "heard sooner than without"
     assert len(quiet.openings) <= len(plain.openings)
+
+
+def minute(number: int) -> datetime:
+    """So many minutes after the beginning."""
+    return BEGIN + timedelta(minutes=number)
+
+
+WORK = Standing(Cover(1, 1, True, None), minute(0), minute(15))
+REBUILDING = Standing(Cover(1, 1, False, None), minute(0), minute(15))
+
+
+@pytest.mark.parametrize(
+    ("windows", "shelves", "incidents", "flap", "heard"),
+    [
+        ([], [], [], NEVER, [5, 25]),
+        ([WORK], [], [], NEVER, [25]),
+        ([REBUILDING], [], [], NEVER, [25]),
+        ([], [Shelf(1, "silent", minute(15), "major")], [], NEVER, [25]),
+        ([], [Shelf(1, "silent", minute(30), "major")], [], NEVER, [5 + 25]),
+        ([], [], [(minute(0), minute(15))], NEVER, [25]),
+        ([], [], [], Flap(openings=1, window_s=3600, quiet_s=3600), [5]),
+    ],
+    ids=["nothing", "maintenance", "without evaluation", "shelf", "shelf that ends", "mass event", "flapping"],
+)
+def test_each_reason_narrows(
+    windows: list[Standing],
+    shelves: list[Shelf],
+    incidents: list[tuple[datetime, datetime]],
+    flap: Flap,
+    heard: list[int],
+) -> None:
+    """What the property above says of all of them is not said of nothing."""
+    reports = [*[None] * 5, *["major"] * 5, *[None] * 15, *["major"] * 15]
+    assert played(reports, windows, shelves, flap, incidents).heard == [minute(number) for number in heard]
 
 
 @given(severities, severities, minutes, minutes)

@@ -141,15 +141,16 @@ WITH found AS MATERIALIZED (
     SELECT greatest(60, 1 + count(*) / %(sample)s) AS parts FROM found WHERE NOT gone
 )
 SELECT f.alert_id, f.kit_id, f.rule, f.severity, f.suppressed_by, count(*) FILTER (WHERE f.gone) OVER () AS waiting
-FROM found f CROSS JOIN share CROSS JOIN listening g LEFT JOIN kit_latest l USING (kit_id)
+FROM found f CROSS JOIN share CROSS JOIN listening g
 WHERE CASE
       WHEN NOT f.gone THEN f.alert_id %% share.parts = extract(epoch FROM %(now)s)::bigint %% share.parts
       -- A mass event that has just begun takes over what is its own.
       WHEN f.suppressed_by LIKE 'maintenance:%%' AND f.rule IN (
           SELECT i.rule FROM incidents i WHERE i.state = 'open' AND i.opened_at > %(young)s) THEN false
       ELSE g.state = 'listening' AND extract(epoch FROM %(now)s - g.updated_at) <= %(stale_s)s
-           AND NOT (g.resumed_clock_s > 0
-                    AND g.clock_s <= g.resumed_clock_s + least(coalesce(l.watch_interval_s, 0), 900)) END
+           AND (g.resumed_clock_s = 0 OR g.clock_s > g.resumed_clock_s + 900
+                OR g.clock_s > g.resumed_clock_s + coalesce(
+                    (SELECT l.watch_interval_s FROM kit_latest l WHERE l.kit_id = f.kit_id), 0)) END
 ORDER BY NOT f.gone, f.suppressed_by LIKE 'maintenance:%%', f.alert_id
 LIMIT %(limit)s;
 

@@ -30,6 +30,7 @@ from fleet.alerts.applied import Applied
 from fleet.alerts.massevents import store
 from fleet.alerts.quieting.quiet import Quieted, quiet
 from fleet.alerts.quieting.store import tell_flapping
+from fleet.alerts.quieting.suppress import SEVERITIES
 from fleet.alerts.requests import opening
 from fleet.alerts.rules import Resolution, Rule, RuleName, graded
 from fleet.db.queries import load_queries
@@ -66,7 +67,8 @@ async def apply(
             alike = [a for a in opening if a.severity == severity]
             await _open_alerts(connection, alike, graded(rule, severity), now, applied, quieted=quieted)
     await _open_subject_alerts(connection, _only(OpenSubjectAlert, actions), now, applied)
-    await _adjust(connection, _only(SetRecovering, actions), _only(RefreshEvidence, actions))
+    await _recover(connection, _only(SetRecovering, actions))
+    await _refresh(connection, _only(RefreshEvidence, actions), now, applied)
     await store.settle(connection, _only(SettleIncident, actions))
     await store.clear_incidents(connection, _only(ClearIncident, actions), now, applied)
     return applied
@@ -167,7 +169,7 @@ async def _pend(connection: Connection, held: list[HoldPending], dropped: list[D
         await connection.execute(QUERIES["drop_pending"], values)
 
 
-async def _adjust(connection: Connection, recovering: list[SetRecovering], refreshed: list[RefreshEvidence]) -> None:
+async def _recover(connection: Connection, recovering: list[SetRecovering]) -> None:
     if recovering:
         values = {
             "alert_ids": [a.alert_id for a in recovering],
@@ -175,14 +177,22 @@ async def _adjust(connection: Connection, recovering: list[SetRecovering], refre
             "due_at": [a.due_at for a in recovering],
         }
         await connection.execute(QUERIES["set_recovering"], values)
-    if refreshed:
-        values = {
-            "alert_ids": [a.alert_id for a in refreshed],
-            "evidence": [Jsonb(a.evidence) for a in refreshed],
-            "severities": [a.severity for a in refreshed],
-            "versions": [a.version for a in refreshed],
-        }
-        await connection.execute(QUERIES["refresh_evidence"], values)
+
+
+async def _refresh(connection: Connection, refreshed: list[RefreshEvidence], now: datetime, applied: Applied) -> None:
+    """What became graver makes its request more urgent."""
+    if not refreshed:
+        return
+    values = {
+        "alert_ids": [a.alert_id for a in refreshed],
+        "evidence": [Jsonb(a.evidence) for a in refreshed],
+        "severities": [a.severity for a in refreshed],
+        "versions": [a.version for a in refreshed],
+        "from_least": list(SEVERITIES),
+    }
+    cursor = await connection.execute(QUERIES["refresh_evidence"], values)
+    graver = [alert_id for (alert_id,) in await cursor.fetchall()]
+    applied.requests_opened += await opening.open_for_alerts(connection, graver, now)
 
 
 async def _row(connection: Connection, query: str, values: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -71,8 +71,20 @@ FROM unnest(%(alert_ids)s::bigint[], %(since)s::timestamptz[], %(due_at)s::times
 WHERE a.alert_id = g.alert_id AND a.state = 'active'
 
 -- name: refresh_evidence
-UPDATE alerts a
-SET evidence = g.evidence, severity = coalesce(g.severity, a.severity), rule_version = coalesce(g.version, a.rule_version)
-FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text[], %(versions)s::integer[])
-    AS g(alert_id, evidence, severity, version)
-WHERE a.alert_id = g.alert_id AND a.state = 'active'
+-- Gives those that became graver and are heard.
+WITH given AS (
+    SELECT * FROM unnest(%(alert_ids)s::bigint[], %(evidence)s::jsonb[], %(severities)s::text[], %(versions)s::integer[])
+        AS g(alert_id, evidence, severity, version)
+), before AS MATERIALIZED (
+    SELECT a.alert_id, a.severity FROM alerts a JOIN given USING (alert_id)
+), changed AS (
+    UPDATE alerts a
+    SET evidence = g.evidence, severity = coalesce(g.severity, a.severity), rule_version = coalesce(g.version, a.rule_version)
+    FROM given g
+    WHERE a.alert_id = g.alert_id AND a.state = 'active'
+    RETURNING a.alert_id, a.severity, a.suppressed_by
+)
+SELECT c.alert_id FROM changed c JOIN before b USING (alert_id)
+WHERE c.suppressed_by IS NULL
+  AND array_position(%(from_least)s::text[], c.severity) > array_position(%(from_least)s::text[], b.severity)
+ORDER BY c.alert_id

@@ -77,7 +77,7 @@ async def test_a_second_finding_joins_the_alert_and_may_make_it_graver(desk: Des
     await desk.round()
     await desk.set_state(kit_id, "lost", desk.now - timedelta(days=1))
     await desk.round()
-    assert await desk.alerts() == [("K", "major", "active", None, "open", "normal", "logistics")]
+    assert await desk.alerts() == [("K", "major", "active", None, "open", "high", "logistics")]
 
 
 async def test_a_scrapped_kit_that_reports_is_urgent_and_spoken_of_by_its_own_rule(desk: Desk) -> None:

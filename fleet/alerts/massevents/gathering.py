@@ -170,6 +170,7 @@ class _Step:
             "cohort": str(cohort),
             "after": opened_at - timedelta(seconds=self.settings.window_s),
             "before": opened_at,
+            "now": self.now,
             "limit": reading.MERGED_PER_TICK,
         }
         async with self.connection.cursor(row_factory=class_row(_Recent)) as cursor:

@@ -40,13 +40,20 @@ FROM kit_cohorts c LEFT JOIN pending_alerts p ON p.kit_id = c.kit_id AND p.rule 
 WHERE c.kit_id = ANY (%(kit_ids)s)
 
 -- name: recent_alerts
-SELECT a.alert_id, a.kit_id, a.evidence, a.severity, a.rule_version AS version
-FROM alerts a JOIN kit_cohorts c USING (kit_id)
-WHERE a.rule = %(rule)s AND a.opened_at > %(after)s AND a.opened_at < %(before)s
-  AND a.state = 'active' AND a.suppressed_by IS NULL AND a.recovering_since IS NULL
-  AND %(cohort)s::text = ANY (c.cohorts)
-ORDER BY a.alert_id
-LIMIT %(limit)s
+-- None of a kit that is not evaluated now: nothing would open in its place.
+WITH recent AS MATERIALIZED (
+    SELECT a.alert_id, a.kit_id, a.evidence, a.severity, a.rule_version AS version
+    FROM alerts a JOIN kit_cohorts c USING (kit_id)
+    WHERE a.rule = %(rule)s AND a.opened_at > %(after)s AND a.opened_at < %(before)s
+      AND a.state = 'active' AND a.suppressed_by IS NULL AND a.recovering_since IS NULL
+      AND %(cohort)s::text = ANY (c.cohorts)
+    ORDER BY a.alert_id
+    LIMIT %(limit)s
+)
+SELECT * FROM recent
+WHERE kit_id NOT IN (SELECT m.kit_id FROM kits_in_maintenance(ARRAY(SELECT kit_id FROM recent), %(now)s) m
+                     WHERE NOT m.collect AND (m.rules IS NULL OR %(rule)s = ANY (m.rules)))
+ORDER BY alert_id
 
 -- name: left
 SELECT m.incident_id, m.kit_id, a.alert_id, a.rule, a.severity, a.suppressed_by

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tests.timeline.language import Change, Scenario
+from tests.timeline.language import VERBS, Change, Scenario
 from tests.timeline.stage import Seen
-
-TYPES = {
-    "opens": "opened",
-    "clears": "cleared",
-    "flaps": "flapping",
-    "unsuppressed": "unsuppressed",
-    "escalates": "escalated",
-}
 
 
 def wrong(scenario: Scenario, seen: Sequence[Seen], numbers: dict[float, dict[str, int]]) -> list[str]:
@@ -34,12 +26,12 @@ def wrong(scenario: Scenario, seen: Sequence[Seen], numbers: dict[float, dict[st
 
 def _is(each: Seen, change: Change, scenario: Scenario) -> bool:
     incident = change.subject == "incident"
-    thing = "incident" if incident else "request" if change.verb == "escalates" else "alert"
-    if each.type != f"{thing}.{TYPES[change.verb]}" or each.body.get("rule", each.body.get("cause")) != change.rule:
+    type_ = f"{change.thing}.{VERBS[change.thing][change.verb]}"
+    if each.type != type_ or each.body.get("rule", each.body.get("cause")) != change.rule:
         return False
     if not change.span.start_s <= each.at_s <= change.span.end_s:
         return False
-    return incident or each.kit in scenario.of(change.subject)
+    return each.kit is None if incident else each.kit in scenario.of(change.subject)
 
 
 def _misses(change: Change, matching: Sequence[Seen], scenario: Scenario) -> Iterator[str]:

@@ -14,16 +14,26 @@ A file holds scenarios; `#` begins a comment. A scenario begins with its sentenc
       12m A becomes paused                         a step in the books
       20m..25m broker down                         or `ingest`, `database`, `worker`; they are up again afterwards
       30m A wants app=3                            other versions are wanted
-      30m sql UPDATE rules SET enabled = false     what has no word of its own
+      1h..2h A maintained collect=no rule=silent repeats=FREQ=DAILY   a window for these kits; only the times are needed
+      1h A shelved silent until=3h                 the alert that stands, and those after it, as grave as it is now
+      1h A unshelved silent                        or `acknowledged silent`
+      1h A solved silent                           somebody says that its request is solved
+      1h books compared                            findings, and the alerts of those
+      30m sql UPDATE rules SET enabled = false     what has no word of its own; `$now` and `$begin` are times
       expect A silent opens 13m..13m10s            in that time, once; `2 of F silent opens 1h..2h`
       expect A silent clears 20m..21m proof
       expect incident silent opens 13m..14m operator="TDC NET" members=40
       expect incident silent clears 30m..40m
-      expect requests 1 at 15m                     open ones; also `alerts`, `members`, `incidents`, `suppressed`
+      expect A silent flaps 20m..30m               or `unsuppressed`; an opening that says `suppressed` or `flapping`
+      expect request A silent reopens 20m..30m     or opens, resolves, closes, escalates, breaches, rises
+      expect request A silent closes 2d..3d proof=True
+      expect requests 1 at 15m                     open ones; also `alerts`, `members`, `incidents`, `suppressed`,
+                                                   `acknowledged`, `everything` (requests of any state)
       ends 40m
 
 Times count from the scenario's beginning: `90s`, `10m`, `2h`, `3d`, and sums (`13m10s`). Every alert and every incident
-that opens must be expected; clearing needs no expectation, but when there is one it must happen.
+that opens must be expected; clearing needs no expectation, but when there is one it must happen. Requests are told of
+alerts and incidents; what happens to one is expected like an alert, where a scenario is about that.
 """
 
 from __future__ import annotations
@@ -38,7 +48,22 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
 SERVICES = ("broker", "ingest", "database", "worker")
-COUNTED = ("requests", "alerts", "members", "incidents", "suppressed")
+COUNTED = ("requests", "alerts", "members", "incidents", "suppressed", "acknowledged", "everything")
+
+VERBS = {
+    "alert": {"opens": "opened", "clears": "cleared", "flaps": "flapping", "unsuppressed": "unsuppressed"},
+    "incident": {"opens": "opened", "clears": "cleared"},
+    "request": {
+        "opens": "opened",
+        "reopens": "reopened",
+        "resolves": "resolved",
+        "closes": "closed",
+        "escalates": "escalated",
+        "breaches": "breached",
+        "rises": "risen",
+    },
+}
+"""What may be expected of each thing, and the type of event that tells of it."""
 
 
 class LanguageError(Exception):
@@ -80,8 +105,12 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that must be seen within `span`: `count` kits of `subject` (None: every one), or one incident."""
+    """Something that must be seen within `span`: `count` kits of `subject` (None: every one), or one incident.
 
+    `thing` is `alert`, `incident` or `request`; that of an incident has the subject `incident`.
+    """
+
+    thing: str
     span: Span
     subject: str
     count: int | None
@@ -203,20 +232,27 @@ def _expect(scenario: Scenario, words: list[str], line: str) -> None:
         what, number, _, moment = words
         scenario.numbers.append(Number(seconds(moment), what, int(number), line))
         return
-    count = None
+    thing, count = "alert", None
     if words[1] == "of":
         count, words = int(words[0]), words[2:]
+    if words[0] == "request":
+        thing, words = "request", words[1:]
+    elif words[0] == "incident":
+        thing = "incident"
     plain, values = _sorted_out(words)
     subject, rule, verb, when, *more = plain
-    scenario.changes.append(Change(span(when), subject, count, rule, verb, tuple(more), values, line))
+    if verb not in VERBS[thing]:
+        raise LanguageError(f"{thing} {verb} is none of {', '.join(VERBS[thing])}")
+    scenario.changes.append(Change(thing, span(when), subject, count, rule, verb, tuple(more), values, line))
 
 
 def _whole(scenario: Scenario) -> Scenario:
     """The scenario with an end, and every name known."""
-    for each in (*scenario.actions, *scenario.changes):
-        if each.subject not in (*SERVICES, "sql", "incident"):
+    told: list[Action | Change] = [*scenario.actions, *scenario.changes]
+    for each in told:
+        if each.subject not in (*SERVICES, "sql", "incident", "books"):
             scenario.of(each.subject)
-    last = [each.span.end_s for each in (*scenario.actions, *scenario.changes)] + [n.at_s for n in scenario.numbers]
+    last = [each.span.end_s for each in told] + [number.at_s for number in scenario.numbers]
     if not scenario.ends_s:
         scenario.ends_s = max(last, default=0.0) + 60.0
     elif scenario.ends_s < max(last, default=0.0):

@@ -25,15 +25,17 @@ from fleet.ingest.store import Writer
 from fleet.state.kits import NewKit, create_kit, edit_kit
 from fleet.state.ledger.steps import KitStep, take_kit_step
 from fleet.state.lifecycle import KitState
-from tests.timeline.language import SERVICES, Action, LanguageError, Scenario, seconds
+from tests.timeline import desk
+from tests.timeline.language import COUNTED, SERVICES, Action, LanguageError, Scenario, seconds
 from tests.timeline.tablets import TOPICS, Tablet, do, tablets_of
 
 DAYS_AGO = 20
 """Timelines lie in the past, where messages are accepted and no step is in the future."""
 FINE_S = 5.0
-AFTER_ACTION_S = 40.0
+AFTER_ACTION_S = (0.0, 5.0, 10.0, 20.0, 40.0)
 AROUND_EXPECTED_S = 10.0
-COARSE_TICKS = 150
+COARSE_TICKS = 100
+TICKS_OF_A_SPAN = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,7 @@ class Stage:
         self._now_s = 0.0
         self.tablets: dict[str, Tablet] = {}
         self.numbers: dict[float, dict[str, int]] = {}
+        self._follows = any(change.thing == "request" for change in scenario.changes)
         self._connection: AsyncConnection[Any] | None = None
         self._worker: AsyncConnection[Any] | None = None
 
@@ -107,6 +110,9 @@ class Stage:
         await self._books.execute("UPDATE kits SET state_since = %s", (self.begin,))
         for rule in self.scenario.rules:
             await self._set_rule(rule)
+        for action in self.scenario.actions:
+            if action.verb == "maintained":
+                await desk.plan_window(self._books, self.scenario.of(action.subject), action, self._at)
 
     async def _enter(self, kit: str, options: dict[str, str] | Any) -> None:
         wanted = dict(pair.split("=") for pair in options["wants"].split(";")) if "wants" in options else {}
@@ -151,9 +157,9 @@ class Stage:
         found |= _steps(0.0, scenario.ends_s, coarse_s)
         for action in scenario.actions:
             for at_s in {action.span.start_s, action.span.end_s}:
-                found |= _steps(at_s, at_s + AFTER_ACTION_S, FINE_S)
+                found |= {at_s + after_s for after_s in AFTER_ACTION_S}
         for change in scenario.changes:
-            step_s = max(FINE_S, (change.span.end_s - change.span.start_s) / COARSE_TICKS)
+            step_s = max(FINE_S, (change.span.end_s - change.span.start_s) / TICKS_OF_A_SPAN)
             found |= _steps(change.span.start_s - AROUND_EXPECTED_S, change.span.end_s + AROUND_EXPECTED_S, step_s)
         found |= {number.at_s for number in scenario.numbers}
         return sorted(at_s for at_s in found if 0 <= at_s <= scenario.ends_s)
@@ -207,13 +213,24 @@ class Stage:
         for _ in range(3):
             result = await tick(self._worker, self.now)
             if not result.more:
-                return
+                break
+        if self._follows:
+            await desk.follow(self._worker, self.now)
 
     async def _begin_action(self, action: Action) -> None:
         if action.subject in SERVICES:
             await self._take_down(action.subject)
+        elif action.subject == "books":
+            assert self._worker is not None
+            await desk.compare(self._worker, self._books, self.now)
         elif action.subject == "sql":
-            await self._books.execute(action.words[0].replace("$now", f"'{self.now.isoformat()}'").encode())
+            statement = action.words[0].replace("$now", f"'{self.now.isoformat()}'")
+            await self._books.execute(statement.replace("$begin", f"'{self.begin.isoformat()}'").encode())
+        elif action.verb == "maintained":
+            return
+        elif action.verb in desk.VERBS:
+            for kit in self.scenario.of(action.subject):
+                await desk.do(self._books, kit, action, self.now, self._at)
         else:
             for kit in self.scenario.of(action.subject):
                 await self._act(self.tablets[kit], action)
@@ -239,6 +256,8 @@ class Stage:
             self._bring_up(action.subject)
             return
         for kit in self.scenario.of(action.subject):
+            if action.verb == "maintained":
+                continue
             if action.verb == "beats":
                 self.tablets[kit].beating = False
             elif action.verb == "offline":
@@ -275,14 +294,15 @@ class Stage:
         cursor = await self._books.execute(_COUNTS)
         row = await cursor.fetchone()
         assert row is not None
-        return dict(zip(("requests", "alerts", "members", "incidents", "suppressed"), row, strict=True))
+        return dict(zip(COUNTED, row, strict=True))
 
     async def _seen(self) -> list[Seen]:
         cursor = await self._books.execute(
             "SELECT at, type, kit, body FROM events WHERE type LIKE 'alert.%' OR type LIKE 'incident.%'"
-            " OR type LIKE 'request.%' ORDER BY event_id"
+            " ORDER BY event_id"
         )
-        return [Seen((at - self.begin).total_seconds(), *rest) for at, *rest in await cursor.fetchall()]
+        seen = [*await cursor.fetchall(), *await desk.log_of_requests(self._books)]
+        return [Seen((at - self.begin).total_seconds(), *rest) for at, *rest in seen]
 
 
 _COUNTS = b"""
@@ -290,7 +310,9 @@ SELECT (SELECT count(*) FROM service_requests WHERE state IN ('open', 'in_progre
        (SELECT count(*) FROM alerts WHERE state = 'active'),
        (SELECT count(*) FROM incident_members WHERE left_at IS NULL),
        (SELECT count(*) FROM incidents WHERE state = 'open'),
-       (SELECT count(*) FROM alerts WHERE state = 'active' AND suppressed_by IS NOT NULL)
+       (SELECT count(*) FROM alerts WHERE state = 'active' AND suppressed_by IS NOT NULL),
+       (SELECT count(*) FROM alerts WHERE state = 'active' AND acknowledged),
+       (SELECT count(*) FROM service_requests)
 """
 
 

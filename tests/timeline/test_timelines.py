@@ -27,9 +27,26 @@ def test_names_are_told_apart() -> None:
     assert len(names) == len(set(names))
 
 
+def test_each_classic_failure_is_shown_not_to_happen() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "alert-proof.md").read_text(encoding="utf-8")
+    told = text.split("### The classic failures")[1].split("\n## ")[0]
+    failures = [line for line in told.splitlines() if line.endswith(":")]
+    named = {line.removeprefix("* ") for line in told.splitlines() if line.startswith("* ")}
+    assert len(failures) == 6
+    assert len(named) > 3 * len(failures)
+    assert named <= {param.values[0].name for param in SCENARIOS}  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(
     "line",
-    ["expect A silent opens soon", "5m B beats", "10m..5m A beats", "nonsense", "expect requests many at 5m"],
+    [
+        "expect A silent opens soon",
+        "expect A silent closes 5m",
+        "5m B beats",
+        "10m..5m A beats",
+        "nonsense",
+        "expect requests many at 5m",
+    ],
 )
 def test_a_line_that_says_nothing_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "bad.timeline"

@@ -165,7 +165,7 @@ def _facts(row: dict[str, Any]) -> KitFacts:
 
 
 _STANDING = tuple(each.name for each in fields(Standing))
-_MOMENTS = ("pending_since", "recovering_since")
+_MOMENTS = ("pending_since", "recovering_since", "clears_at")
 
 
 def _moment(name: str, value: Any) -> Any:

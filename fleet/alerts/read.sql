@@ -96,7 +96,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(each) AS standing FROM (
         SELECT to_jsonb(f) AS each FROM (
-            SELECT a.rule, a.alert_id, a.recovering_since, a.evidence, a.severity, a.rule_version AS version
+            SELECT a.rule, a.alert_id, a.recovering_since, a.clears_at, a.evidence, a.severity, a.rule_version AS version
             FROM alerts a WHERE a.kit_id = k.kit_id AND a.state = 'active') f
         UNION ALL
         SELECT jsonb_build_object('rule', w.rule, 'pending_since', w.since)

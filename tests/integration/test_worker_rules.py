@@ -349,3 +349,19 @@ def test_variants_never_widen_what_they_do_not_name() -> None:
     known = resolve({rule.rule: rule}, [Variant(1, rule.rule, 9, kit_type="x", for_s=5)], {3: [1, 99]})
     assert known.rules_of(3)[rule.rule] == replace(rule, for_s=5, version=9)
     assert known.rules_of(4) is known.base
+
+
+async def test_what_must_be_gone_for_longer_by_now_is_looked_at_when_that_is_over(world: World) -> None:
+    (kit,) = await world.add(1)
+    set_keep = "UPDATE rules SET for_s = 0, keep_firing_for_s = {} WHERE rule = 'version_drift'"
+    await world.execute_rule(set_keep.format(60))
+    await world.want(kit, app="2")
+    await world.report(kit, app="1")
+    await world.live(10, heard=[kit])
+    await world.report(kit, app="2")
+    await world.live(10, heard=[kit])
+    for keep_s in (600, 300):
+        await world.execute_rule(set_keep.format(keep_s))
+        await world.live(5, heard=[kit])
+        held_s = await world.value("SELECT extract(epoch FROM clears_at - recovering_since)::int FROM alerts")
+        assert held_s == keep_s

@@ -110,4 +110,5 @@ def _gone(settled: Resolution, standing: Standing, alert_id: int, rule: Rule, no
     if has_held(since, now, rule.keep_firing_for_s):
         return [ClearAlert(alert_id, Resolution.PROOF)]
     due_at = since + timedelta(seconds=rule.keep_firing_for_s)
-    return [SetRecovering(alert_id, since, due_at)] if standing.recovering_since is None else []
+    noted = standing.recovering_since is not None and standing.clears_at in (None, due_at)
+    return [] if noted else [SetRecovering(alert_id, since, due_at)]

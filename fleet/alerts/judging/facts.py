@@ -29,12 +29,13 @@ class Standing:
     """What stands of one rule against one kit.
 
     `pending_since` while the condition holds without an alert; the rest is of the active alert: the condition is gone
-    since `recovering_since`, `version` is that of the settings it was judged by last.
+    since `recovering_since` and looked at again at `clears_at`; `version` is that of the settings it was judged by.
     """
 
     pending_since: datetime | None = None
     alert_id: int | None = None
     recovering_since: datetime | None = None
+    clears_at: datetime | None = None
     evidence: Evidence | None = None
     severity: str | None = None
     version: int | None = None

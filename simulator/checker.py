@@ -101,7 +101,7 @@ def _judge(header: Header, ledger: Ledger, found: Found, latency: Latency) -> li
         judged.append(judge.exactly_once(found.comparison))
     if expect.quarantined is not False:
         judged.append(judge.quarantined(expect, *malformed_counts(ledger), found.quarantined))
-    if expect.derive or expect.alerts or expect.requests:
+    if expect.derive or expect.alerts or expect.requests or expect.suppressed:
         judged.append(judge.alerts(expect, header.expected, found.alerts))
         judged.append(judge.requests(expect, header.expected, found.requests))
         judged.append(judge.incidents(expect, header.expected, found.incidents, found.requests))

@@ -23,7 +23,7 @@ FROM grafana_service_requests
 WHERE opened_at BETWEEN %(from)s AND %(to)s AND (kit = ANY(%(kits)s) OR incident IS NOT NULL);
 
 -- name: incidents
-SELECT id, rule, state, opened_at, cleared_at, members
+SELECT id, rule, state, opened_at, cleared_at, members, cohort_kind || '=' || cohort_value AS cohort
 FROM grafana_incidents
 WHERE opened_at BETWEEN %(from)s AND %(to)s;
 

@@ -34,7 +34,7 @@ ALL_SORTS: tuple[MalformedSort, ...] = (
 
 
 class FaultBase(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="kind"):
-    """When (seconds from the start) and whom: one of `kits` (ids), `count` or `share`.
+    """When (seconds from the start) and whom: one of `kits` (ids), `count`, `share` or `operator`.
 
     Without `until_s` it lasts to the end. `every_s` repeats it, each time with the next kits unless they
     are named.
@@ -46,12 +46,14 @@ class FaultBase(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, t
     kits: tuple[str, ...] | None = None
     count: Annotated[int, Meta(ge=1)] | None = None
     share: Share | None = None
+    operator: str | None = None
+    """Every kit whose SIM is of this mobile operator."""
 
     must_end: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if (self.kits, self.count, self.share).count(None) != 2:
-            raise ValueError("give exactly one of kits, count and share")
+        if (self.kits, self.count, self.share, self.operator).count(None) != 3:
+            raise ValueError("give exactly one of kits, count, share and operator")
         if self.until_s is not None and self.until_s <= self.at_s:
             raise ValueError("until_s must be later than at_s")
         if self.until_s is None and self.must_end:

@@ -84,6 +84,8 @@ def alerts(expect: Expect, expected: Sequence[Expected], found: Sequence[Alert])
     ranges = _ranges(expect, expected)
     wrong = list(_miscounted(ranges, counts)) if expect.derive else []
     wrong += list(_totals(expect.alerts, Counter(alert.rule for alert in found)))
+    quiet = Counter(f"suppressed {alert.rule}" for alert in found if alert.suppressed_by is not None)
+    wrong += list(_totals({f"suppressed {rule}": count for rule, count in expect.suppressed.items()}, quiet))
     must = sum(at_least for at_least, _ in ranges.values())
     return Expectation("alerts", not wrong, _detail(f"{len(found)} opened, at least {must} expected", wrong))
 
@@ -101,7 +103,8 @@ def requests(expect: Expect, expected: Sequence[Expected], found: Sequence[Reque
 def incidents(
     expect: Expect, expected: Sequence[Expected], found: Sequence[Incident], requests_: Sequence[Request]
 ) -> Expectation:
-    """As many incidents as expected, each with one request; every kit that was silent for long is a member."""
+    """As many incidents as expected, of the cohorts expected, each with one request; every kit that was silent for
+    long is a member."""
     wrong = []
     silent = sum(one.at_least for one in expected if one.rule == SILENT)
     members = sum(one.members for one in found)
@@ -109,6 +112,9 @@ def incidents(
         wrong.append(f"{members} members, {silent} kits were silent")
     if len(found) != expect.incidents:
         wrong.append(f"{expect.incidents} expected")
+    cohorts = sorted(one.cohort for one in found)
+    if expect.cohorts and cohorts != sorted(expect.cohorts):
+        wrong.append(f"of {', '.join(cohorts)}, expected {', '.join(sorted(expect.cohorts))}")
     per = Counter(request.incident for request in requests_ if request.incident is not None)
     wrong += [f"incident {one.id} has {per[one.id]} requests" for one in found if per[one.id] != 1]
     return Expectation("incidents", not wrong, _detail(f"{len(found)} opened, {members} members", wrong))

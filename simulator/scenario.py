@@ -99,8 +99,10 @@ class Expect(Section, frozen=True):
     quarantined: bool | dict[str, int] = True
     derive: bool = True
     alerts: dict[str, int] = {}
+    suppressed: dict[str, int] = {}
     requests: dict[str, int] = {}
     incidents: Annotated[int, Meta(ge=0)] = 0
+    cohorts: tuple[str, ...] = ()
     resolved: bool = False
     detect_s: Seconds = 20.0
     drift_after_s: Seconds = 30.0
@@ -203,8 +205,11 @@ def _problems(scenario: Scenario) -> Iterable[str]:
 
 
 def _fault_problems(scenario: Scenario) -> Iterable[str]:
+    fleet = scenario.fleet
     known = set(scenario.kit_ids()) if any(fault.kits for fault in scenario.faults) else set()
     for number, fault in enumerate(scenario.faults):
+        if fault.operator is not None and fault.operator not in fleet.operators:
+            yield f"faults[{number}].operator: {fault.operator} is not in fleet.operators"
         for kit in fault.kits or []:
             if kit not in known:
                 yield f"faults[{number}].kits: {kit} is not in the fleet"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from random import Random
@@ -27,8 +27,8 @@ class Occurrence:
     kits: tuple[int, ...]
 
 
-def occurrences(scenario: Scenario) -> Iterator[Occurrence]:
-    """All faults in order of time; endless where one repeats.
+def occurrences(scenario: Scenario, operators: Sequence[str | None] = ()) -> Iterator[Occurrence]:
+    """All faults in order of time; endless where one repeats. `operators` are the kits' by their index.
 
     Kits are drawn without putting back, so faults meet different kits while there are enough, and a
     repetition goes on with the next ones.
@@ -40,8 +40,8 @@ def occurrences(scenario: Scenario) -> Iterator[Occurrence]:
     sizes = [_size(fault, len(ids), len(pool)) for fault in scenario.faults]
     streams = []
     for number, fault in enumerate(scenario.faults):
-        own = tuple(ids[kit] for kit in fault.kits) if fault.kits else None
-        draw = own or _Draw(pool, offset=sum(sizes[:number]), size=sizes[number], step=sum(sizes))
+        own = tuple(ids[kit] for kit in fault.kits) if fault.kits else _of_operator(fault, operators)
+        draw = own if own is not None else _Draw(pool, offset=sum(sizes[:number]), size=sizes[number], step=sum(sizes))
         streams.append(_repeated(fault, draw))
     return heapq.merge(*streams, key=lambda occurrence: occurrence.at_s)
 
@@ -60,8 +60,14 @@ class _Draw:
         return tuple(self.pool[(first + n) % len(self.pool)] for n in range(self.size))
 
 
+def _of_operator(fault: FaultBase, operators: Sequence[str | None]) -> tuple[int, ...] | None:
+    if fault.operator is None:
+        return None
+    return tuple(index for index, operator in enumerate(operators) if operator == fault.operator)
+
+
 def _size(fault: FaultBase, kits: int, pool: int) -> int:
-    if fault.kits:
+    if fault.kits or fault.operator is not None:
         return 0
     wanted = fault.count if fault.count is not None else max(1, round((fault.share or 0) * kits))
     return min(wanted, pool)
@@ -95,7 +101,7 @@ class Stage:
         self._orders: dict[int, Orders] = {}
         self._queue: list[tuple[float, int]] = []
         self._queued = array("d", [float("inf")]) * len(self.tablets)
-        self._occurrences = occurrences(scenario)
+        self._occurrences = occurrences(scenario, [tablet.vitals.operator for tablet in self.tablets])
         self._next_occurrence = next(self._occurrences, None)
         for index in range(len(self.tablets)):
             self._enqueue(index)

@@ -74,6 +74,7 @@ class Incident:
     opened_at: datetime
     cleared_at: datetime | None
     members: int
+    cohort: str = "fleet="
 
 
 class Store:

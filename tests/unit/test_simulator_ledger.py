@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -238,6 +239,16 @@ def test_members_of_an_incident_open_no_requests() -> None:
     assert not judge.incidents(expect, [MUST], [nobody], [request(None, 7)]).met
     assert not judge.incidents(expect, [MUST], [incident], [request(None, 7), request(None, 7)]).met
     assert not judge.incidents(Expect(), [], [incident], [request(None, 7)]).met
+    named = Expect(incidents=1, cohorts=("operator=TDC NET",))
+    assert not judge.incidents(named, [MUST], [incident], [request(None, 7)]).met
+    of_operator = Incident(7, "silent", "open", START, None, 30, "operator=TDC NET")
+    assert judge.incidents(named, [MUST], [of_operator], [request(None, 7)]).met
+
+
+def test_what_is_suppressed_is_counted_on_its_own() -> None:
+    expect = Expect(derive=False, alerts={"silent": 1}, suppressed={"silent": 1})
+    assert not judge.alerts(expect, [], [alert("K-1")]).met
+    assert judge.alerts(expect, [], [replace(alert("K-1"), suppressed_by="maintenance:1")]).met
 
 
 def test_resolved_means_alerts_requests_and_incidents() -> None:

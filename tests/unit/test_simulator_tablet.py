@@ -216,3 +216,12 @@ def test_named_kits_are_struck_every_time_and_left_alone_by_the_draw() -> None:
     text = FLEET.format(kits=2) + '\n[[faults]]\nkind = "restart"\nat_s = 1\nevery_s = 5\nkits = ["K-000002"]'
     events = occurrences(parse(text + fault("restart", 2, every_s=5)))
     assert [next(events).kits for _ in range(4)] == [(1,), (0,), (1,), (0,)]
+
+
+def test_a_fault_of_an_operator_strikes_its_kits_only() -> None:
+    text = FLEET.format(kits=30) + '[[faults]]\nkind = "silence"\nat_s = 2\noperator = "3"\n'
+    of = Stage(parse(text), boot_prefix="b", epoch=0.0)
+    operators = [tablet.vitals.operator for tablet in of.tablets]
+    (struck,) = occurrences(parse(text), operators)
+    assert struck.kits == tuple(index for index, operator in enumerate(operators) if operator == "3")
+    assert 0 < len(struck.kits) < 30

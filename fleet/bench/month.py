@@ -32,7 +32,7 @@ from fleet.protocol.topics import Kind, Topics
 from simulator.lives import DAY_S, HOUR_S, WANTED, Fault, Life, Month, Outage, Said, month
 
 _SQL = load_queries("fleet.bench", "month.sql")
-STEP_S = 1800.0
+STEP_S = 900.0
 BATCH = 5_000
 LOOKS = 20
 """Ticks of a step, at most; the worker tells when there is more to do."""

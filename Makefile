@@ -49,7 +49,7 @@ demo: $(INSTALLED)
 
 # What needs programs from outside (a broker to kill, promtool, Chromium) are legs of .ci/run.
 test: $(DEV)
-	$(PY) -m pytest -n 2 -m "not faults and not tools and not browser" $(ARGS)
+	$(PY) -m pytest -n 2 -m "not faults and not scenarios and not tools and not browser" $(ARGS)
 
 lint: $(DEV)
 	$(VENV)/bin/ruff check .

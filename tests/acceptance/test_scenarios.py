@@ -14,7 +14,7 @@ import pytest
 from tests.acceptance.test_up import ROLES, START_S, fleet, running
 from tests.support import environment, execute, process
 
-pytestmark = pytest.mark.faults
+pytestmark = pytest.mark.scenarios
 
 TOGETHER = ("flapping", "duty-cycle", "maintenance")
 ALONE = ("incident",)

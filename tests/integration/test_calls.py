@@ -21,8 +21,6 @@ from tests.api import caller as client_of
 from tests.people import add_organisations
 from tests.support import execute, rows, value
 
-pytestmark = pytest.mark.storage
-
 CALLS = "/api/v1/calls"
 TREES = "/api/v1/problem-trees"
 CALL = {"minutes": 3.5, "caller": "citizen", "reason": "not_heard", "outcome": "solved"}

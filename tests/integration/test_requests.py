@@ -18,7 +18,6 @@ from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 from tests.requests_world import differences
 
-pytestmark = pytest.mark.storage
 DAY = timedelta(days=1)
 
 

@@ -13,8 +13,6 @@ from tests.books_world import API, enter_pieces, log_of, made, prepare, step
 from tests.support import rows, value
 from tests.visits_world import INSTALLED, VISITS, World, act, day, heard, nord, place, plan, world
 
-pytestmark = pytest.mark.storage
-
 
 def reserved(database: str) -> list[tuple[Any, ...]]:
     return rows(database, "SELECT visit, state, upper(during) - 1 FROM reservations ORDER BY reservation_id")

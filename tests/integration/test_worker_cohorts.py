@@ -11,8 +11,6 @@ from psycopg.types.json import Jsonb
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 
-pytestmark = pytest.mark.storage
-
 
 @pytest.fixture
 async def world(database: str) -> AsyncIterator[World]:

@@ -11,8 +11,6 @@ from fleet.alerts.massevents.counting import count_if_asked
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 
-pytestmark = pytest.mark.storage
-
 
 @pytest.fixture
 async def world(database: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from psycopg import AsyncCursor
 
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
-
-pytestmark = pytest.mark.storage
 
 
 class KilledError(Exception):

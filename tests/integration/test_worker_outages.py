@@ -12,8 +12,6 @@ from fleet.db.connect import connect
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 
-pytestmark = pytest.mark.storage
-
 LASTS_S = 7_200.0
 ALLOWANCE_S = 180.0
 IN_TIME_S = 10.0

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +22,6 @@ from tests.make import at, incoming
 from tests.settling import Settling, settling
 from tests.support import add_kits, execute, rows
 
-pytestmark = pytest.mark.storage
 ON_ONE_DATABASE = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 _prefixes = count(1)
 

@@ -27,6 +27,7 @@ CLOCK = Clock(10_000.0, 0.0, 0.0, hears=True)
 RULE = Rule(RuleName.VERSION_DRIFT, "minor", Line.SERVICE, Priority.NORMAL, 30, 15, True, NoParameters())
 DISABLED = replace(RULE, enabled=False)
 OLD = {"components": [{"component": "app", "wanted": "2", "reported": "1"}]}
+WANTED, OLD_APP = {"app": "2"}, {"app": "1"}
 MISSING = {"components": [{"component": "app", "wanted": "2", "reported": None}]}
 
 
@@ -37,9 +38,9 @@ def ago(seconds: float) -> datetime:
 
 def facts(
     state: str = "installed",
-    wanted: Any = {"app": "2"},
-    reported: Any = {"app": "1"},
-    **standing: Any,  # noqa: B006
+    wanted: Any = WANTED,
+    reported: Any = OLD_APP,
+    **standing: Any,
 ) -> KitFacts:
     """An installed kit with an old app."""
     stands = {RULE.rule: Standing(**standing)} if standing else {}

@@ -175,9 +175,7 @@ def test_an_incident_takes_over_who_is_silent_still() -> None:
     ("interval_s", "clock_s", "ready"),
     [(60.0, 1060.0, False), (60.0, 1060.1, True), (7 * 86_400.0, 87_400.0, False), (7 * 86_400.0, 87_400.1, True)],
 )
-def test_release_waits_one_more_interval_of_at_most_a_day(
-    interval_s: float, clock_s: float, ready: bool
-) -> None:
+def test_release_waits_one_more_interval_of_at_most_a_day(interval_s: float, clock_s: float, ready: bool) -> None:
     waiting = Releasable(7, 100.0, 180.0, 280.0, NOW, 2, 1000.0, interval_s=interval_s)
     actions = release([waiting], 20, clock_s)
     assert bool(actions) is ready

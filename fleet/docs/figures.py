@@ -21,6 +21,14 @@ def _share(value: Any) -> str:
     return f"{float(value):.2f}"
 
 
+def _precise(value: Any) -> str:
+    return f"{float(value):.4f}"
+
+
+def _seconds(value: Any) -> str:
+    return f"{float(value):,.1f} s"
+
+
 def _milliseconds(value: Any) -> str:
     return f"{float(value) * 1000:,.1f} ms"
 
@@ -40,10 +48,16 @@ ROWS: tuple[Row, ...] = (
     ("api.kit_p50_s", "API, all about one kit: median", _milliseconds),
     ("api.kit_p95_s", "API, all about one kit: p95", _milliseconds),
     ("api.list_p95_s", "API, a page of kits: p95", _milliseconds),
+    ("month.kits", "kits of the simulated month", _count),
+    ("month.precision", "share of its service requests that are right", _precise),
+    ("month.recall", "share of its faults that were found", _precise),
 )
 WORKER_ROWS: tuple[Row, ...] = (
     ("quiet_tick_s", "tick of the worker when nothing changed", _milliseconds),
     ("changed_tick_s", "tick of the worker after changes", _milliseconds),
+    ("mass_outage.incident_after_s", "a tenth of the fleet falls silent: its one incident after", _seconds),
+    ("mass_outage.longest_tick_s", "the longest tick meanwhile", _seconds),
+    ("mass_outage.max_rss_bytes", "memory of the worker meanwhile", _megabytes),
 )
 
 # Of each group the slowest kind, for whoever it is slowest for: that is what is promised.

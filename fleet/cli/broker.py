@@ -64,7 +64,9 @@ def credentials(
 def config(
     out: Annotated[Path, typer.Argument(metavar="OUT.json", help="The file to write; one that exists is replaced.")],
 ) -> None:
-    """Write the file of Mosquitto's dynamic security: every kit, and our accounts as FLEET_MQTT_URL and FLEET_MQTT_ADMIN_URL have them.
+    """Write the file of Mosquitto's dynamic security: every kit, and our accounts.
+
+    Ours are as FLEET_MQTT_URL and FLEET_MQTT_ADMIN_URL have them.
 
     Stop the broker, put the file in place of its own, give it to the broker's user, start the broker.
     """

@@ -96,6 +96,7 @@ async def play(it: Settling, kits: Sequence[str], steps: Sequence[Told | Entered
             cast = {"wanted_components": "jsonb", "organisation_id": "integer", "owner_id": "integer"}
             query = f"UPDATE kits SET {step.what} = %s::{cast.get(step.what, 'text')} WHERE kit = %s"
             execute(it.dsn, query, step.value, kits[step.kit])
+            execute(it.dsn, WATCHED, kits[step.kit])
 
 
 def _payload(step: Told, number: int) -> Payload:
@@ -109,6 +110,11 @@ def _payload(step: Told, number: int) -> Payload:
             return Heartbeat(ts, "b", step.seq, **step.content)
 
 
+WATCHED = """
+UPDATE kit_latest l SET watch_allowance_s = watch_allowance_s(k.state, k.expected_interval_s, k.tolerance)
+FROM kits k WHERE k.kit_id = l.kit_id AND k.kit = %s
+"""
+"""As every step in the books does it: only an installed kit can be silent."""
 JUDGED = """
 SELECT kit, kit_health(state = 'installed', heard, {silent}, drifted, pairing_lost, battery_low, storage_low,
                        clock_skewed) AS health, state, kit_type, organisation_id, owner_id

@@ -105,7 +105,7 @@ def _database(admin_url: str, template: str | None) -> Iterator[str]:
     name = f"fleet_test_{os.getpid()}_{next(_numbers)}"
     statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     if template is not None:
-        statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+        statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(statement)
     try:

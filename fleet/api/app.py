@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any
 
 import httpx
 from fastapi import FastAPI
 from itsdangerous import URLSafeTimedSerializer
 from starlette.middleware.sessions import SessionMiddleware
+from starlette.routing import BaseRoute
 
 from fleet import __version__
 from fleet.access import oidc, sessions
@@ -164,6 +166,16 @@ class FleetApp(FastAPI):
         return schema
 
 
+@cache
+def _routes() -> tuple[BaseRoute, ...]:
+    """Every route, once in a process: what one needs is worked out when it is first asked for, some tenths of a second
+    over all of them."""
+    made = FastAPI(openapi_url=None, redirect_slashes=False)
+    for module in _ROUTERS:
+        made.include_router(module.router)
+    return tuple(made.router.routes)
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application for `settings`; it reaches the database when it starts, not here."""
     app = FleetApp(
@@ -178,8 +190,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.statistics = statistics.StatisticsCache()
     problems.install(app)
-    for module in _ROUTERS:
-        app.include_router(module.router)
+    app.router.routes.extend(_routes())
     console.mount_static(app)
     secret_key = _secret_key(settings)
     app.state.flows = URLSafeTimedSerializer(secret_key, salt="login at the provider")

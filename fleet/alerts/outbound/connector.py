@@ -203,12 +203,13 @@ async def _follow(connection: Connection, ours: Mapped, theirs: Ticket, by: Prin
     changes = changes_for(ours.state, theirs)
     if changes is None:
         return
+    refused: object
     try:
         async with connection.transaction():
-            outcome = await desk.change_request(connection, ours.number, changes, by=by)
+            refused = await desk.change_request(connection, ours.number, changes, by=by)
     except (ConflictError, InvalidError, NotFoundError) as error:
-        outcome = error  # type: ignore[assignment]
-    if outcome is not None:
+        refused = error
+    if refused is not None:
         log.warning("a state of the other side cannot be taken over", request=ours.number, state=theirs.state)
 
 

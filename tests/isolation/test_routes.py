@@ -54,12 +54,7 @@ NOT_ALONE: dict[tuple[str, ...], str] = {
     (f"PATCH {PREFIX}/request-settings",): "the same for all",
     (f"POST {PREFIX}/visit-failures",): "the same for all",
     (f"PATCH {PREFIX}/visit-settings",): "the same for all",
-    **{
-        (f"POST {PREFIX}/service-requests/{{number}}/{act}", f"SR-{B}-2"): "a mass event's, which is of others as well"
-        for act in ("comments", "references", "merge", "links", "forward", "resolve", "reopen", "assign")
-    },
     (f"POST {PREFIX}/service-requests/{{number}}/redact", f"SR-{B}-2"): "a mass event's, which is of others as well",
-    (f"PATCH {PREFIX}/service-requests/{{number}}", f"SR-{B}-2"): "a mass event's, which is of others as well",
 }
 """What one sees and does not change by oneself."""
 

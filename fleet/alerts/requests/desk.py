@@ -20,10 +20,11 @@ from fleet.alerts.requests.log import UNRESOLVED, Entry, What
 from fleet.alerts.requests.placing import NO_RETURN
 from fleet.alerts.requests.priority import Impact, priority_of
 from fleet.alerts.requests.steps import NotAllowed, may_come_back
+from fleet.alerts.requests.whose import roles_over
 from fleet.alerts.requests.writing import Change, New, Request
 from fleet.db.queries import load_queries
 from fleet.db.rows import fetch_dicts, fetch_value
-from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundError
 
 Connection = AsyncConnection[Any]
 Decide = Callable[[Request, Asking], Sequence[Entry] | NotAllowed]
@@ -156,7 +157,11 @@ async def assign(connection: Connection, number: str, assignee: str | None, *, b
 
 async def comment(connection: Connection, number: str, text: str, audience: str, *, by: Principal) -> Outcome:
     """Say something, `internal` or to the `reporter`. Raises NotFoundError."""
-    return await _act(connection, number, by, lambda _, a: [a.entry(What.COMMENT, text=text, audience=audience)])
+
+    def said(_: Request, asking: Asking) -> Sequence[Entry]:
+        return [asking.entry(What.COMMENT, text=text, audience=audience)]
+
+    return await _act(connection, number, by, said, in_part=True)
 
 
 async def refer(
@@ -164,7 +169,7 @@ async def refer(
 ) -> Outcome:
     """Point to something that is kept elsewhere, never its content. Raises NotFoundError."""
     said = {"title": title, "url": url, "document": document}
-    return await _act(connection, number, by, lambda _, a: [a.entry(What.REFERENCE, **said)])
+    return await _act(connection, number, by, lambda _, a: [a.entry(What.REFERENCE, **said)], in_part=True)
 
 
 async def link(connection: Connection, number: str, kind: str, other: str, *, by: Principal) -> Outcome:
@@ -195,6 +200,7 @@ async def merge(connection: Connection, number: str, into: str, *, by: Principal
     async with connection.transaction():
         source, target = await _two(connection, number, into)
         asking = await _asking(connection, source, by)
+        await _asking(connection, target, by)
         left, taken = deciding.merged(source.now, target.now, (number, into), asking)
         values = {"source": source.request_id, "target": target.request_id}
         await connection.execute(_SQL["move_alerts"], values)
@@ -212,13 +218,20 @@ async def redact_request(connection: Connection, number: str, *, why: str) -> No
 
 
 async def _act(
-    connection: Connection, number: str, by: Principal, decide: Decide, revisions: frozenset[int] | None = None
+    connection: Connection,
+    number: str,
+    by: Principal,
+    decide: Decide,
+    revisions: frozenset[int] | None = None,
+    *,
+    in_part: bool = False,
 ) -> Outcome:
+    """`in_part` is for what they may do as well who see only some kits of a mass event."""
     async with connection.transaction():
         request = await writing.lock_one(connection, number)
         if revisions is not None and request.revision not in revisions:
             return StaleRequest(request.revision)
-        asking = await _asking(connection, request, by)
+        asking = await _asking(connection, request, by, in_part=in_part)
         entries = decide(request, asking)
         if isinstance(entries, NotAllowed):
             return entries
@@ -230,10 +243,15 @@ async def _act(
     return None
 
 
-async def _asking(connection: Connection, request: Request, by: Principal) -> Asking:
+async def _asking(connection: Connection, request: Request, by: Principal, *, in_part: bool = False) -> Asking:
+    """Raises ForbiddenError for a mass event that is of others as well, unless what is done may be done `in_part`."""
     now = await _moment(connection)
-    whose = [each for each in (request.organisation_id, request.owner_id) if each is not None]
-    roles = by.roles_for(*whose) if whose else by.roles
+    parties = None
+    if request.incident_id is not None:
+        parties = await fetch_value(connection, _SQL["parties"], {"incident_id": request.incident_id})
+    roles = roles_over(by, request.organisation_id, request.owner_id, parties)
+    if not roles and not in_part:
+        raise ForbiddenError(f"{request.number} is of a mass event with kits of others: you may read and comment")
     resolved = request.now.state == "resolved"
     proven = resolved and await proving.proven_now(connection, request.request_id, now)
     return Asking(by.actor, roles, now, request.reopen_within, proven)

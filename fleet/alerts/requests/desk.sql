@@ -32,6 +32,9 @@ SELECT EXISTS (SELECT FROM request_causes WHERE cause = %(cause)s AND explains A
 -- name: account
 SELECT user_id, username FROM users WHERE lower(username COLLATE "C") = lower(%(username)s COLLATE "C") AND disabled_at IS NULL;
 
+-- name: parties
+SELECT incident_parties(%(incident_id)s);
+
 -- name: is_linked
 SELECT EXISTS (SELECT FROM request_events
                WHERE request_id = %(request_id)s AND what = 'linked' AND body = %(body)s) AS linked;

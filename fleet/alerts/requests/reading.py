@@ -12,6 +12,7 @@ from psycopg import AsyncConnection
 from fleet.access.principal import Principal
 from fleet.alerts.requests import steps
 from fleet.alerts.requests.log import Standing
+from fleet.alerts.requests.whose import roles_over
 from fleet.db.queries import load_queries
 from fleet.db.rows import fetch_dicts
 
@@ -30,8 +31,7 @@ async def rows(connection: Connection, query: str, values: Mapping[str, Any]) ->
 
 def allowed_steps(row: Mapping[str, Any], principal: Principal) -> tuple[str, ...]:
     """States that the request of a row of `requests` may go to, as far as the caller may."""
-    whose = [each for each in (row["organisation_id"], row["owner_id"]) if each is not None]
-    roles = principal.roles_for(*whose) if whose else principal.roles
+    roles = roles_over(principal, row["organisation_id"], row["owner_id"], row["parties"])
     standing = Standing(**{name: row[name] for name in _STANDING})
     return steps.allowed(standing, roles, row["moment"], timedelta(seconds=row["reopen_within_s"]))
 

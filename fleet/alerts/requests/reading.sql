@@ -8,6 +8,7 @@ SELECT r.number, k.kit, r.incident_id AS incident, (SELECT slug FROM organisatio
        r.resolved_at, r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into,
        r.reopened, r.subject, r.request_id, r.organisation_id, r.has_text,
        (SELECT o.owner_id FROM kits o WHERE o.kit_id = r.kit_id) AS owner_id,
+       CASE WHEN r.incident_id IS NOT NULL THEN incident_parties(r.incident_id) END AS parties,
        request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s, now() AS moment
 FROM service_requests r LEFT JOIN known_kits k USING (kit_id)
 WHERE (%(due_after)s::timestamptz IS NULL AND r.request_id < %(before)s

@@ -66,7 +66,7 @@ async def apply(
         for severity in {a.severity: None for a in opening}:
             alike = [a for a in opening if a.severity == severity]
             await _open_alerts(connection, alike, graded(rule, severity), now, applied, quieted=quieted)
-    await _open_subject_alerts(connection, _only(OpenSubjectAlert, actions), now, applied)
+    await _open_subject_alerts(connection, _only(OpenSubjectAlert, actions), now, applied, quieted=quieted)
     await _recover(connection, _only(SetRecovering, actions))
     await _refresh(connection, _only(RefreshEvidence, actions), now, applied)
     await store.settle(connection, _only(SettleIncident, actions))
@@ -113,11 +113,12 @@ async def _open_alerts(
 
 
 async def _open_subject_alerts(
-    connection: Connection, actions: list[OpenSubjectAlert], now: datetime, applied: Applied
+    connection: Connection, actions: list[OpenSubjectAlert], now: datetime, applied: Applied, *, quieted: Quieted
 ) -> None:
     if not actions:
         return
     values = {
+        "suppressed_by": [quieted.reasons.get((a.subject, a.rule.value)) for a in actions],
         "subjects": [a.subject for a in actions],
         "organisation_ids": [a.organisation_id for a in actions],
         "rules": [a.rule for a in actions],

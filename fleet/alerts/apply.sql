@@ -14,11 +14,11 @@ WITH given AS (
 SELECT coalesce(array_agg(alert_id ORDER BY alert_id), '{}') FROM opened
 
 -- name: open_subject_alerts
-INSERT INTO alerts (subject, organisation_id, rule, severity, state, opened_at, evidence, rule_version)
-SELECT subject, organisation_id, rule, severity, 'active', %(now)s, evidence, version
+INSERT INTO alerts (subject, organisation_id, rule, severity, state, opened_at, evidence, rule_version, suppressed_by)
+SELECT subject, organisation_id, rule, severity, 'active', %(now)s, evidence, version, suppressed_by
 FROM unnest(%(subjects)s::text[], %(organisation_ids)s::integer[], %(rules)s::text[], %(severities)s::text[],
-            %(evidence)s::jsonb[], %(versions)s::integer[])
-    AS g(subject, organisation_id, rule, severity, evidence, version)
+            %(evidence)s::jsonb[], %(versions)s::integer[], %(suppressed_by)s::text[])
+    AS g(subject, organisation_id, rule, severity, evidence, version, suppressed_by)
 ON CONFLICT (subject, rule) WHERE state = 'active' AND subject IS NOT NULL DO NOTHING
 RETURNING alert_id, rule
 

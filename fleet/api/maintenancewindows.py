@@ -62,7 +62,8 @@ class Time(Answer):
 
 class MaintenanceWindow(Answer):
     """When nothing is told of which kits: those of `organisation` with what is below it (null: all), narrowed by what
-    else is given, all together.
+    else is given, all together; `location` are those that stand there. Alerts about places and organisations are in it
+    too where it names no kits, kit type, model or programme.
 
     With `collect` rules are evaluated, and what opens is suppressed; without, nothing opens and silence does not count.
     `rules` null is all of them. `starts_at` to `ends_at` is the first time, `upcoming` the next ones.
@@ -72,6 +73,7 @@ class MaintenanceWindow(Answer):
     title: str
     state: State
     organisation: str | None
+    location: str | None
     kit_type: str | None
     model_id: int | None
     programme: str | None
@@ -95,6 +97,7 @@ class NewMaintenanceWindow(Body):
     ends_at: GivenMoment
     starts_at: GivenMoment | None = None
     organisation: Slug | None = None
+    location: Slug | None = None
     kit_type: Named | None = None
     model_id: ModelId | None = None
     programme: Named | None = None
@@ -108,6 +111,7 @@ class MaintenanceWindowEdit(Body):
     """What people edit, also while it is on; a field that is not sent stays, null empties it (but no time)."""
 
     title: Named = ""
+    location: Slug | None = None
     kit_type: Named | None = None
     model_id: ModelId | None = None
     programme: Named | None = None
@@ -140,6 +144,7 @@ class WindowQuery(PageQuery):
 
     state: State | None = None
     organisation: Slug | None = None
+    location: Slug | None = None
     kit: KitId | None = None
     kit_type: Word | None = None
     model_id: ModelId | None = None

@@ -41,6 +41,8 @@ FILTERS = (
 class _Locked:
     alert_id: int
     kit_id: int | None
+    subject: str | None
+    organisation_id: int | None
     rule: str
     severity: str
     state: str
@@ -74,7 +76,7 @@ async def unacknowledge(connection: Connection, alert_id: int, *, actor: str) ->
 
 
 async def shelve(connection: Connection, alert_id: int, *, until: datetime, reason: str, actor: str) -> None:
-    """Keep an active alert, and those of its rule and kit after it, quiet until then.
+    """Keep an active alert, and those of its rule and kit (or place) after it, quiet until then.
 
     Its open request stays as it is. Raises NotFoundError, InvalidError, ConflictError.
     """
@@ -87,9 +89,8 @@ async def shelve(connection: Connection, alert_id: int, *, until: datetime, reas
             raise InvalidError("until", f"must be within {LONGEST_SHELF.days} days")
         if alert.state != "active":
             raise ConflictError("the alert is over")
-        if alert.kit_id is None:
-            raise ConflictError("only an alert of a kit can be shelved")
-        values = {"kit_id": alert.kit_id, "rule": alert.rule, "severity": alert.severity, "actor": actor}
+        values = {"kit_id": alert.kit_id, "subject": alert.subject, "rule": alert.rule, "severity": alert.severity}
+        values |= {"organisation_id": None if alert.subject is None else alert.organisation_id, "actor": actor}
         await connection.execute(_SQL["shelve"], {**values, "until": until, "reason": reason})
         await connection.execute(_SQL["suppress"], {"id": alert_id, "by": shelved(until), "actor": actor})
 
@@ -97,8 +98,8 @@ async def shelve(connection: Connection, alert_id: int, *, until: datetime, reas
 async def unshelve(connection: Connection, alert_id: int, *, actor: str) -> None:
     """Let the alert be heard again, which the worker does within a second; raises NotFoundError."""
     async with connection.transaction():
-        alert = await _locked(connection, alert_id)
-        if await fetch_value(connection, _SQL["unshelve"], {"kit_id": alert.kit_id, "rule": alert.rule}) is not None:
+        await _locked(connection, alert_id)
+        if await fetch_value(connection, _SQL["unshelve"], {"id": alert_id}) is not None:
             await connection.execute(_SQL["tell_unshelved"], {"id": alert_id, "actor": actor})
 
 

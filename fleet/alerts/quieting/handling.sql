@@ -6,7 +6,8 @@ SELECT a.alert_id AS id, a.rule, k.kit, a.subject, a.severity, a.state, a.acknow
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1) AS service_request
 FROM alerts a
 LEFT JOIN known_kits k USING (kit_id)
-LEFT JOIN shelves s ON s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > now() AND a.state = 'active'
+LEFT JOIN shelves s ON s.about = coalesce(a.subject, 'kit:' || a.kit_id) AND s.rule = a.rule AND s.until > now()
+    AND a.state = 'active'
 WHERE a.alert_id < %(before)s
   AND (k.kit_id IS NOT NULL OR a.kit_id IS NULL)
   AND (%(id)s::bigint IS NULL OR a.alert_id = %(id)s)
@@ -17,7 +18,7 @@ WHERE a.alert_id < %(before)s
   AND (%(acknowledged)s::boolean IS NULL OR a.acknowledged = %(acknowledged)s)
   AND (%(suppressed_by)s::text IS NULL OR a.suppressed_by = %(suppressed_by)s)
   AND (%(suppressed)s::boolean IS NULL OR (a.suppressed_by IS NOT NULL) = %(suppressed)s)
-  AND (%(shelved)s::boolean IS NULL OR (s.kit_id IS NOT NULL) = %(shelved)s)
+  AND (%(shelved)s::boolean IS NULL OR (s.about IS NOT NULL) = %(shelved)s)
   AND (%(flapping)s::boolean IS NULL OR a.flapping = %(flapping)s)
   AND (%(opened_at)s::timestamptz IS NULL OR a.opened_at = %(opened_at)s)
   AND (%(cleared_at)s::timestamptz IS NULL OR a.cleared_at = %(cleared_at)s)
@@ -27,7 +28,7 @@ ORDER BY a.alert_id DESC
 LIMIT %(limit)s;
 
 -- name: lock
-SELECT alert_id, kit_id, rule, severity, state, acknowledged FROM alerts WHERE alert_id = %(id)s FOR UPDATE;
+SELECT alert_id, kit_id, subject, organisation_id, rule, severity, state, acknowledged FROM alerts WHERE alert_id = %(id)s FOR UPDATE;
 
 -- name: acknowledge
 WITH done AS (
@@ -50,9 +51,9 @@ SELECT 'alert.unacknowledged', k.kit, d.organisation_id, jsonb_build_object('id'
 FROM done d LEFT JOIN kits k USING (kit_id);
 
 -- name: shelve
-INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by)
-VALUES (%(kit_id)s, %(rule)s, %(until)s, %(severity)s, %(reason)s, %(actor)s)
-ON CONFLICT (kit_id, rule) DO UPDATE
+INSERT INTO shelves (kit_id, subject, organisation_id, rule, until, severity, reason, shelved_by)
+VALUES (%(kit_id)s, %(subject)s, %(organisation_id)s, %(rule)s, %(until)s, %(severity)s, %(reason)s, %(actor)s)
+ON CONFLICT (about, rule) DO UPDATE
 SET until = excluded.until, severity = excluded.severity, reason = excluded.reason, shelved_by = excluded.shelved_by,
     shelved_at = now();
 
@@ -60,20 +61,22 @@ SET until = excluded.until, severity = excluded.severity, reason = excluded.reas
 -- A mass event goes on speaking for its member: the shelf keeps it quiet when that has ended.
 WITH done AS (
     UPDATE alerts SET suppressed_by = CASE WHEN suppressed_by LIKE 'incident:%%' THEN suppressed_by ELSE %(by)s END
-    WHERE alert_id = %(id)s AND state = 'active' RETURNING alert_id, kit_id, rule
+    WHERE alert_id = %(id)s AND state = 'active' RETURNING alert_id, kit_id, organisation_id, rule
 )
-INSERT INTO events (type, kit, body)
-SELECT 'alert.shelved', k.kit, jsonb_build_object(
+INSERT INTO events (type, kit, organisation_id, body)
+SELECT 'alert.shelved', k.kit, d.organisation_id, jsonb_build_object(
     'id', d.alert_id, 'rule', d.rule, 'suppressed_by', %(by)s::text, 'by', %(actor)s::text)
-FROM done d JOIN kits k USING (kit_id);
+FROM done d LEFT JOIN kits k USING (kit_id);
 
 -- name: unshelve
-DELETE FROM shelves WHERE kit_id = %(kit_id)s AND rule = %(rule)s RETURNING until;
+DELETE FROM shelves s USING alerts a
+WHERE a.alert_id = %(id)s AND s.about = coalesce(a.subject, 'kit:' || a.kit_id) AND s.rule = a.rule
+RETURNING s.until;
 
 -- name: tell_unshelved
-INSERT INTO events (type, kit, body)
-SELECT 'alert.unshelved', k.kit, jsonb_build_object('id', a.alert_id, 'rule', a.rule, 'by', %(actor)s::text)
-FROM alerts a JOIN kits k USING (kit_id) WHERE a.alert_id = %(id)s;
+INSERT INTO events (type, kit, organisation_id, body)
+SELECT 'alert.unshelved', k.kit, a.organisation_id, jsonb_build_object('id', a.alert_id, 'rule', a.rule, 'by', %(actor)s::text)
+FROM alerts a LEFT JOIN kits k USING (kit_id) WHERE a.alert_id = %(id)s;
 
 -- name: now
 SELECT now();

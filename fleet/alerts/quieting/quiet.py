@@ -12,15 +12,23 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
-from fleet.alerts.actions import Action, ClearAlert, DropPending, HoldPending, OpenAlert, SetRecovering
+from fleet.alerts.actions import (
+    Action,
+    ClearAlert,
+    DropPending,
+    HoldPending,
+    OpenAlert,
+    OpenSubjectAlert,
+    SetRecovering,
+)
 from fleet.alerts.quieting import flapping, store
 from fleet.alerts.quieting.flapping import Clearing
-from fleet.alerts.quieting.store import Cause
+from fleet.alerts.quieting.store import About, Cause
 from fleet.alerts.quieting.suppress import Opening, Suppression, suppressor
 from fleet.alerts.rules import Rule, RuleName
 
 Connection = AsyncConnection[Any]
-Beginning = OpenAlert | HoldPending
+Beginning = OpenAlert | OpenSubjectAlert | HoldPending
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +45,17 @@ async def quiet(
 ) -> Quieted:
     """Actions with what keeps some of them quiet; asks nothing when none opens or clears."""
     clearing = await _too_soon(connection, actions, now)
-    beginnings = [action for action in actions if isinstance(action, OpenAlert | HoldPending)]
+    beginnings = [action for action in actions if isinstance(action, Beginning)]
     found = await _suppressions(connection, beginnings, rules, now)
     withheld = {
         cause: suppression.window_id
         for cause, suppression in found.items()
         if not suppression.opens and suppression.window_id is not None
     }
-    if withheld:
-        await store.defer(connection, withheld)
+    # What is about no kit is compared again in seconds, whatever happens.
+    deferred = {(about, rule): window for (about, rule), window in withheld.items() if isinstance(about, int)}
+    if deferred:
+        await store.defer(connection, deferred)
     kept = [each for action in actions for each in _kept(action, withheld, clearing)]
     opened = [(action.kit_id, action.rule.value) for action in kept if isinstance(action, OpenAlert)]
     reasons = {cause: suppression.by for cause, suppression in found.items() if suppression.opens}
@@ -59,6 +69,8 @@ def _kept(action: Action, withheld: Collection[Cause], clearing: Mapping[int, li
     """
     if isinstance(action, OpenAlert | HoldPending) and (action.kit_id, action.rule.value) in withheld:
         return [DropPending(action.kit_id, action.rule)]
+    if isinstance(action, OpenSubjectAlert) and (action.subject, action.rule.value) in withheld:
+        return []
     if isinstance(action, ClearAlert) and action.alert_id in clearing:
         return clearing[action.alert_id]
     return [action]
@@ -69,31 +81,29 @@ async def _suppressions(
 ) -> dict[Cause, Suppression]:
     if not beginnings:
         return {}
-    kit_ids = sorted({each.kit_id for each in beginnings})
-    covers = _by_kit(await store.covers(connection, kit_ids, now))
-    shelves = _by_kit(await store.shelves(connection, kit_ids, now))
+    covers, shelves = await store.standing(connection, map(_about, beginnings), now)
     found = {}
     for each in beginnings:
-        opening = Opening(each.kit_id, each.rule.value, _severity(each, rules))
-        reason = suppressor(opening, covers.get(each.kit_id, ()), shelves.get(each.kit_id, ()), now)
+        about = _about(each)
+        reason = suppressor(_opening(each, rules), covers.get(about, ()), shelves.get(about, ()), now)
         if reason is not None:
-            found[each.kit_id, each.rule.value] = reason
+            found[about, each.rule.value] = reason
     return found
 
 
-def _severity(beginning: Beginning, rules: Mapping[RuleName, Rule]) -> str:
-    own = beginning.severity if isinstance(beginning, OpenAlert) else None
-    return own or rules[beginning.rule].severity
+def _about(beginning: Beginning) -> About:
+    return beginning.subject if isinstance(beginning, OpenSubjectAlert) else beginning.kit_id
 
 
-def _by_kit(items: Sequence[Any]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
-    for item in items:
-        found.setdefault(item.kit_id, []).append(item)
-    return found
+def _opening(beginning: Beginning, rules: Mapping[RuleName, Rule]) -> Opening:
+    own = None if isinstance(beginning, HoldPending) else beginning.severity
+    severity = own or rules[beginning.rule].severity
+    if isinstance(beginning, OpenSubjectAlert):
+        return Opening(None, beginning.rule.value, severity, beginning.subject)
+    return Opening(beginning.kit_id, beginning.rule.value, severity)
 
 
-async def _flapping(connection: Connection, opened: Sequence[Cause], now: datetime) -> frozenset[Cause]:
+async def _flapping(connection: Connection, opened: Sequence[tuple[int, str]], now: datetime) -> frozenset[Cause]:
     if not opened:
         return frozenset()
     settings = await store.flaps(connection)

@@ -1,8 +1,12 @@
 -- name: covers
 SELECT kit_id, window_id, collect, rules FROM kits_in_maintenance(%(kit_ids)s, %(now)s);
 
+-- name: subject_covers
+SELECT subject, window_id, collect, rules FROM subjects_in_maintenance(%(subjects)s, %(now)s);
+
 -- name: shelves
-SELECT kit_id, rule, until, severity FROM shelves WHERE kit_id = ANY (%(kit_ids)s) AND until > %(now)s;
+SELECT kit_id, rule, until, severity, subject FROM shelves
+WHERE (kit_id = ANY (%(kit_ids)s::integer[]) OR subject = ANY (%(subjects)s::text[])) AND until > %(now)s;
 
 -- name: flaps
 SELECT rule, flap_openings AS openings, flap_window_s AS window_s, flap_quiet_s AS quiet_s FROM rules;
@@ -124,13 +128,13 @@ DELETE FROM shelves WHERE until <= %(now)s;
 -- Suppressed alerts that hold, and whose reason is not there any more; then, since books change, some of the others, by the
 -- second. While nobody listens, and until a kit had its time to be heard after an outage of ours, its alert waits.
 WITH found AS MATERIALIZED (
-    SELECT a.alert_id, a.kit_id, a.rule, a.severity, a.suppressed_by, CASE
+    SELECT a.alert_id, a.kit_id, a.subject, a.rule, a.severity, a.suppressed_by, CASE
            WHEN a.suppressed_by LIKE 'maintenance:%%' THEN a.suppressed_by NOT IN (
                SELECT 'maintenance:' || w.window_id FROM maintenance_windows w
                WHERE w.current_from <= %(now)s AND %(now)s < w.current_to)
            WHEN a.suppressed_by LIKE 'shelved:%%' THEN NOT EXISTS (
                SELECT FROM shelves s
-               WHERE s.kit_id = a.kit_id AND s.rule = a.rule AND s.until > %(now)s
+               WHERE s.about = coalesce(a.subject, 'kit:' || a.kit_id) AND s.rule = a.rule AND s.until > %(now)s
                  AND array_position(%(severities)s::text[], a.severity)
                      <= array_position(%(severities)s::text[], s.severity))
            ELSE false END AS gone
@@ -140,13 +144,14 @@ WITH found AS MATERIALIZED (
 ), share AS MATERIALIZED (
     SELECT greatest(60, 1 + count(*) / %(sample)s) AS parts FROM found WHERE NOT gone
 )
-SELECT f.alert_id, f.kit_id, f.rule, f.severity, f.suppressed_by, count(*) FILTER (WHERE f.gone) OVER () AS waiting
+SELECT f.alert_id, f.kit_id, f.subject, f.rule, f.severity, f.suppressed_by, count(*) FILTER (WHERE f.gone) OVER () AS waiting
 FROM found f CROSS JOIN share CROSS JOIN listening g
 WHERE CASE
       WHEN NOT f.gone THEN f.alert_id %% share.parts = extract(epoch FROM %(now)s)::bigint %% share.parts
       -- A mass event that has just begun takes over what is its own.
       WHEN f.suppressed_by LIKE 'maintenance:%%' AND f.rule IN (
           SELECT i.rule FROM incidents i WHERE i.state = 'open' AND i.opened_at > %(young)s) THEN false
+      WHEN f.kit_id IS NULL THEN true
       ELSE g.state = 'listening' AND extract(epoch FROM %(now)s - g.updated_at) <= %(stale_s)s
            AND (g.resumed_clock_s = 0 OR g.clock_s > g.resumed_clock_s + 900
                 OR g.clock_s > g.resumed_clock_s + coalesce(
@@ -181,12 +186,13 @@ WHERE alert_id = ANY (%(alert_ids)s) AND state = 'active' AND suppressed_by IS N
 RETURNING alert_id;
 
 -- name: tell_lifted
-INSERT INTO events (at, type, kit, body)
-SELECT %(now)s, 'alert.unsuppressed', k.kit, jsonb_build_object(
+INSERT INTO events (at, type, kit, organisation_id, body)
+SELECT %(now)s, 'alert.unsuppressed', k.kit, a.organisation_id, jsonb_build_object(
     'id', a.alert_id, 'rule', a.rule, 'severity', a.severity, 'was_suppressed_by', g.reason, 'evidence', a.evidence,
     'request', (
         SELECT r.number FROM request_alerts ra JOIN service_requests r USING (request_id)
         WHERE ra.alert_id = a.alert_id ORDER BY r.request_id DESC LIMIT 1))
+    || CASE WHEN a.subject IS NULL THEN '{}' ELSE jsonb_build_object('subject', a.subject) END
 FROM unnest(%(alert_ids)s::bigint[], %(reasons)s::text[]) AS g(alert_id, reason)
 JOIN alerts a ON a.alert_id = g.alert_id LEFT JOIN kits k USING (kit_id)
 WHERE a.alert_id = ANY (%(lifted)s)

@@ -133,23 +133,14 @@ async def _join(connection: Connection, heard: Sequence[Doubtful], now: datetime
 
 async def _reasons(connection: Connection, found: Sequence[Doubtful], now: datetime) -> dict[int, str]:
     """What keeps alerts quiet now, by alert; those that nothing does are not in it."""
-    kit_ids = sorted({each.kit_id for each in found})
-    covers = _by_kit(await store.covers(connection, kit_ids, now))
-    shelves = _by_kit(await store.shelves(connection, kit_ids, now))
+    covers, shelves = await store.standing(connection, (each.about for each in found), now)
     reasons = {}
     for each in found:
-        opening = Opening(each.kit_id, each.rule, each.severity)
-        reason = suppressor(opening, covers.get(each.kit_id, ()), shelves.get(each.kit_id, ()), now)
+        opening = Opening(each.kit_id, each.rule, each.severity, each.subject)
+        reason = suppressor(opening, covers.get(each.about, ()), shelves.get(each.about, ()), now)
         if reason is not None:
             reasons[each.alert_id] = reason.by
     return reasons
-
-
-def _by_kit(items: Sequence[Any]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
-    for item in items:
-        found.setdefault(item.kit_id, []).append(item)
-    return found
 
 
 async def _hear(connection: Connection, heard: Sequence[Doubtful], now: datetime) -> int:

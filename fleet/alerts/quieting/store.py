@@ -17,8 +17,10 @@ from fleet.alerts.silence import LISTENING_STALE_S
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
-Cause = tuple[int, str]
-"""A kit and a rule."""
+About = int | str
+"""A kit by its number, or what else an alert is about (`location:<slug>`)."""
+Cause = tuple[About, str]
+"""What an alert is about, and its rule."""
 
 SQL = load_queries("fleet.alerts.quieting", "quieting.sql")
 KEEP_OCCURRENCES = timedelta(days=400)
@@ -37,11 +39,19 @@ class Doubtful:
     """A suppressed alert whose reason may be gone; `waiting` is of how many it is."""
 
     alert_id: int
-    kit_id: int
+    kit_id: int | None
+    subject: str | None
     rule: str
     severity: str
     suppressed_by: str
     waiting: int
+
+    @property
+    def about(self) -> About:
+        """The kit, or what else it is about."""
+        about = self.subject if self.kit_id is None else self.kit_id
+        assert about is not None
+        return about
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +86,47 @@ async def covers(connection: Connection, kit_ids: Iterable[int], now: datetime) 
     ]
 
 
-async def shelves(connection: Connection, kit_ids: Iterable[int], now: datetime) -> list[Shelf]:
-    """The shelves that stand for kits."""
+async def subject_covers(connection: Connection, subjects: Iterable[str], now: datetime) -> list[Cover]:
+    """The maintenance that places and organisations are in."""
+    cursor = await connection.execute(SQL["subject_covers"], {"subjects": list(subjects), "now": now})
+    return [
+        Cover(None, window_id, collect, None if rules is None else frozenset(rules), subject)
+        for subject, window_id, collect, rules in await cursor.fetchall()
+    ]
+
+
+async def shelves(
+    connection: Connection, kit_ids: Iterable[int], now: datetime, *, subjects: Iterable[str] = ()
+) -> list[Shelf]:
+    """The shelves that stand for kits, and for what else alerts are about."""
     async with connection.cursor(row_factory=class_row(Shelf)) as cursor:
-        await cursor.execute(SQL["shelves"], {"kit_ids": list(kit_ids), "now": now})
+        await cursor.execute(SQL["shelves"], {"kit_ids": list(kit_ids), "subjects": list(subjects), "now": now})
         return await cursor.fetchall()
+
+
+async def standing(
+    connection: Connection, about: Iterable[About], now: datetime
+) -> tuple[Mapping[About, list[Cover]], Mapping[About, list[Shelf]]]:
+    """What may keep alerts quiet, by what they are about: maintenance and shelves. Asks only for what is given."""
+    about = set(about)
+    kit_ids = sorted(each for each in about if isinstance(each, int))
+    subjects = sorted(each for each in about if isinstance(each, str))
+    found = await covers(connection, kit_ids, now) if kit_ids else []
+    found += await subject_covers(connection, subjects, now) if subjects else []
+    shelved = await shelves(connection, kit_ids, now, subjects=subjects) if about else []
+    by_cover: dict[About, list[Cover]] = {}
+    by_shelf: dict[About, list[Shelf]] = {}
+    for cover in found:
+        by_cover.setdefault(_about(cover), []).append(cover)
+    for shelf in shelved:
+        by_shelf.setdefault(_about(shelf), []).append(shelf)
+    return by_cover, by_shelf
+
+
+def _about(each: Cover | Shelf) -> About:
+    about = each.subject if each.kit_id is None else each.kit_id
+    assert about is not None
+    return about
 
 
 async def flaps(connection: Connection) -> dict[str, Flap]:
@@ -90,8 +136,8 @@ async def flaps(connection: Connection) -> dict[str, Flap]:
 
 
 async def opened_lately(
-    connection: Connection, causes: Sequence[Cause], settings: Mapping[str, Flap], now: datetime
-) -> dict[Cause, int]:
+    connection: Connection, causes: Sequence[tuple[int, str]], settings: Mapping[str, Flap], now: datetime
+) -> dict[tuple[int, str], int]:
     """How often alerts of these causes opened within the window of their rule, and cleared by themselves."""
     values = {
         "kit_ids": [kit_id for kit_id, _ in causes],
@@ -110,7 +156,7 @@ async def flapping_among(connection: Connection, alert_ids: Sequence[int]) -> li
         return await cursor.fetchall()
 
 
-async def defer(connection: Connection, windows: Mapping[Cause, int]) -> None:
+async def defer(connection: Connection, windows: Mapping[tuple[int, str], int]) -> None:
     """Note kits that are to be judged again when their maintenance is over, each with the window that is on."""
     causes = sorted(windows)
     values = {

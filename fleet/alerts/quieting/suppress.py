@@ -15,25 +15,28 @@ SEVERITIES = ("warning", "minor", "major", "critical")
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """An alert about to open, or one that stands suppressed."""
+    """An alert about to open, or one that stands suppressed: of a kit, or of a `subject` that is none."""
 
-    kit_id: int
+    kit_id: int | None
     rule: str
     severity: str
+    subject: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """A kit is in maintenance: for `rules` (None is all), evaluated meanwhile (`collect`) or not."""
+    """A kit, or a `subject`, is in maintenance: for `rules` (None is all), evaluated meanwhile (`collect`) or not."""
 
-    kit_id: int
+    kit_id: int | None
     window_id: int
     collect: bool
     rules: frozenset[str] | None
+    subject: str | None = None
 
     def concerns(self, opening: Opening) -> bool:
         """Whether it speaks of this alert."""
-        return self.kit_id == opening.kit_id and (self.rules is None or opening.rule in self.rules)
+        same = (self.kit_id, self.subject) == (opening.kit_id, opening.subject)
+        return same and (self.rules is None or opening.rule in self.rules)
 
     @property
     def reason(self) -> str:
@@ -43,16 +46,17 @@ class Cover:
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A rule that somebody does not want to hear of for a kit until then, as grave as `severity` at most."""
+    """A rule that nobody wants to hear of for a kit or `subject` until then, as grave as `severity` at most."""
 
-    kit_id: int
+    kit_id: int | None
     rule: str
     until: datetime
     severity: str
+    subject: str | None = None
 
     def concerns(self, opening: Opening, now: datetime) -> bool:
         """Whether it keeps this alert quiet now: what has become graver comes back at once."""
-        same = (self.kit_id, self.rule) == (opening.kit_id, opening.rule)
+        same = (self.kit_id, self.subject, self.rule) == (opening.kit_id, opening.subject, opening.rule)
         return same and now < self.until and not graver(opening.severity, self.severity)
 
     @property

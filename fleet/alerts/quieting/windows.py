@@ -35,9 +35,10 @@ MAX_OPEN = 200
 MAX_KITS = 1_000
 MAX_UPCOMING = 10
 
-FILTERS = ("state", "organisation", "kit", "kit_type", "model_id", "collect")
+FILTERS = ("state", "organisation", "location", "kit", "kit_type", "model_id", "collect")
 EDITABLE = (
     "title",
+    "location",
     "kit_type",
     "model_id",
     "programme",
@@ -52,8 +53,9 @@ EDITABLE = (
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A maintenance window. Its kits are those of `organisation` with what is below it (None: all), narrowed by kit
-    type, model of a piece, programme and `kits`, all that is given together.
+    """A maintenance window. It is for what is of `organisation` with what is below it (None: all), narrowed by place,
+    kit type, model of a piece, programme and `kits`, all that is given together. Places and organisations themselves,
+    of which alerts may be, are in it where it says nothing of kits.
 
     `starts_at` to `ends_at` is the first time, `current_from` to `current_to` the one that is on or next; `state` is
     planned, on or ended. `rules` None is all of them.
@@ -62,6 +64,8 @@ class Window:
     window_id: int
     organisation: str | None
     organisation_id: int | None
+    location: str | None
+    location_id: int | None
     title: str
     kit_type: str | None
     model_id: int | None
@@ -103,6 +107,7 @@ class NewWindow:
     ends_at: datetime
     starts_at: datetime | None = None
     organisation: str | None = None
+    location: str | None = None
     kit_type: str | None = None
     model_id: int | None = None
     programme: str | None = None
@@ -204,6 +209,8 @@ async def edit_window(
         moved = {name for name in ("starts_at", "ends_at", "recurrence") if values[name] != getattr(before, name)}
         _check_moved(before, values, moved, now)
         kit_ids = await _check_scope(connection, values)
+        if values["location"] == before.location:
+            values["location_id"] = before.location_id  # also where the place is none of the caller's
         await connection.execute(_SQL["edit"], {**values, **_time(before, values, moved, now)})
         await _set_kits(connection, window_id, kit_ids)
         return await find_window(connection, window_id)
@@ -313,9 +320,19 @@ async def _check_scope(connection: Connection, values: dict[str, Any]) -> list[i
     kit_type = values["kit_type"]
     if kit_type is not None and not await fetch_value(connection, _SQL["kit_type_exists"], {"kit_type": kit_type}):
         raise InvalidError("kit_type", f"there is no kit type {kit_type!r}")
+    values["location_id"] = await _location_id(connection, values["location"])
     await _check_rules(connection, values)
     values["names_kits"] = values["kits"] is not None
     return await _kit_ids(connection, values["kits"] or ())
+
+
+async def _location_id(connection: Connection, slug: str | None) -> int | None:
+    if slug is None:
+        return None
+    found: int | None = await fetch_value(connection, _SQL["location_id"], {"slug": slug})
+    if found is None:
+        raise InvalidError("location", f"there is no place {slug!r}")
+    return found
 
 
 async def _known_model(connection: Connection, model_id: int) -> None:

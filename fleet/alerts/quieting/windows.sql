@@ -1,5 +1,5 @@
 -- name: list
-SELECT w.window_id, o.slug AS organisation, w.organisation_id, w.title, w.kit_type, w.model_id, w.programme,
+SELECT w.window_id, o.slug AS organisation, w.organisation_id, l.slug AS location, w.location_id, w.title, w.kit_type, w.model_id, w.programme,
        CASE WHEN w.names_kits THEN ARRAY(
            SELECT k.kit FROM maintenance_window_kits n JOIN kits k USING (kit_id)
            WHERE n.window_id = w.window_id ORDER BY k.kit) END AS kits,
@@ -8,10 +8,12 @@ SELECT w.window_id, o.slug AS organisation, w.organisation_id, w.title, w.kit_ty
             WHEN w.current_from <= now() AND now() < w.current_to THEN 'on'
             ELSE 'planned' END AS state,
        w.created_by, w.created_at, w.revision
-FROM maintenance_windows w LEFT JOIN organisations o USING (organisation_id)
+FROM maintenance_windows w
+LEFT JOIN organisations o ON o.organisation_id = w.organisation_id LEFT JOIN locations l ON l.location_id = w.location_id
 WHERE w.window_id < %(before)s
   AND (%(id)s::bigint IS NULL OR w.window_id = %(id)s)
   AND (%(organisation)s::text IS NULL OR o.slug = %(organisation)s)
+  AND (%(location)s::text IS NULL OR l.slug = %(location)s)
   AND (%(kit_type)s::text IS NULL OR w.kit_type = %(kit_type)s)
   AND (%(model_id)s::integer IS NULL OR w.model_id = %(model_id)s)
   AND (%(collect)s::boolean IS NULL OR w.collect = %(collect)s)
@@ -33,15 +35,15 @@ WHERE organisation_id IS NOT DISTINCT FROM %(organisation_id)s AND current_from 
 
 -- name: add
 INSERT INTO maintenance_windows (
-    organisation_id, title, kit_type, model_id, programme, names_kits, rules, collect, starts_at, ends_at, recurrence,
+    organisation_id, location_id, title, kit_type, model_id, programme, names_kits, rules, collect, starts_at, ends_at, recurrence,
     current_from, current_to, created_by)
-VALUES (%(organisation_id)s, %(title)s, %(kit_type)s, %(model_id)s, %(programme)s, %(names_kits)s, %(rules)s, %(collect)s,
+VALUES (%(organisation_id)s, %(location_id)s, %(title)s, %(kit_type)s, %(model_id)s, %(programme)s, %(names_kits)s, %(rules)s, %(collect)s,
         %(starts_at)s, %(ends_at)s, %(recurrence)s, %(starts_at)s, %(ends_at)s, %(created_by)s)
 RETURNING window_id;
 
 -- name: edit
 UPDATE maintenance_windows
-SET title = %(title)s, kit_type = %(kit_type)s, model_id = %(model_id)s, programme = %(programme)s,
+SET title = %(title)s, location_id = %(location_id)s, kit_type = %(kit_type)s, model_id = %(model_id)s, programme = %(programme)s,
     names_kits = %(names_kits)s, rules = %(rules)s, collect = %(collect)s, starts_at = %(starts_at)s, ends_at = %(ends_at)s,
     recurrence = %(recurrence)s, current_from = %(current_from)s, current_to = %(current_to)s, ended_at = %(ended_at)s,
     revision = revision + 1, updated_at = now()
@@ -52,6 +54,9 @@ UPDATE maintenance_windows
 SET current_from = %(current_from)s, current_to = %(current_to)s, ended_at = %(ended_at)s, resumes_at = %(now)s,
     revision = revision + 1, updated_at = now()
 WHERE window_id = %(id)s;
+
+-- name: location_id
+SELECT location_id FROM locations WHERE slug = %(slug)s;
 
 -- name: kit_ids
 SELECT kit, kit_id FROM kits WHERE kit = ANY (%(kits)s);

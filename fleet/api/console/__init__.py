@@ -16,7 +16,9 @@ from fleet.api.console import (
     quieting,
     requestpages,
     rulepages,
+    scanpages,
     visitpages,
+    visitplanpages,
 )
 from fleet.api.console.rendering import mount_static
 
@@ -35,6 +37,8 @@ for _part in (
     outlets,
     requestpages,
     rulepages,
+    scanpages,
     visitpages,
+    visitplanpages,
 ):
     router.include_router(_part.router)

@@ -12,6 +12,7 @@ from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
 from fleet.api.console.requesttexts import REQUESTS
 from fleet.api.console.ruletexts import RULES
+from fleet.api.console.scantexts import SCANS
 from fleet.api.console.visittexts import VISITS
 
 
@@ -326,6 +327,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **QUIETING,
     **REQUESTS,
     **RULES,
+    **SCANS,
     **VISITS,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}

@@ -1,0 +1,137 @@
+"""Scanning and moving, counting and receiving in a real Chromium: on a desk and a phone, with and without script."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page, expect
+
+from tests.browser.test_console import WIDTHS, Desk, desk
+from tests.support import execute
+
+pytestmark = pytest.mark.browser
+NAME = "e => e.ariaLabel || e.innerText || e.textContent || [...(e.labels || [])].map(l => l.innerText).join()"
+CONTROLS = "a, button, input:not([type=hidden]), select, textarea, summary"
+
+
+async def look(at: Desk, name: str, width: int) -> None:
+    """The page as it stands: nothing sticks out, every control has a name, one heading; kept as a picture if wished."""
+    await at.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    if folder := os.environ.get("FLEET_SCREENSHOTS"):
+        await at.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
+    assert await at.page.evaluate("document.documentElement.scrollWidth") <= width, name
+    for control in await at.page.locator(CONTROLS).all():
+        assert (await control.evaluate(NAME)).strip(), await control.evaluate("e => e.outerHTML")
+    assert await at.page.locator("h1").count() == 1
+
+
+async def furnish(at: Desk, database: str) -> dict[str, int]:
+    """A municipality with two places and pieces in stock; gives the numbers of the pieces by serial."""
+    execute(database, "INSERT INTO organisations (slug, name, kind) VALUES ('aalborg', 'Aalborg', 'municipality')")
+    execute(database, "INSERT INTO organisations (slug, name, kind) VALUES ('maker', 'Maker', 'supplier')")
+    execute(database, "UPDATE kits SET organisation_id = 1, state = 'in_stock'")
+    execute(database, "INSERT INTO models (kind, manufacturer, name) VALUES ('scale', 'Maker', 'A scale with a name')")
+    execute(database, "INSERT INTO models (kind, manufacturer, name) VALUES ('tablet', 'Maker', 'Tablet 10')")
+    for slug in ("depot", "shelf"):
+        execute(
+            database,
+            "INSERT INTO locations (slug, name, kind, organisation_id) VALUES (%s, %s, 'depot', 1)",
+            slug,
+            f"The {slug} of Aalborg",
+        )
+    made = {}
+    for number, serial in enumerate(("SC-0001", "SC-0002", "SD-0002", "TAB-9001")):
+        body = {"model_id": 2 if number == 3 else 1, "serial": serial, "organisation": "aalborg", "location": "depot"}
+        made[serial] = (await ask(at, "/components", body))["id"]
+    return made
+
+
+async def ask(at: Desk, path: str, body: Any) -> Any:
+    """Have the API do something."""
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {at.token}"}) as client:
+        answer = await client.post(f"{at.url}/api/v1{path}", json=body)
+        assert answer.is_success, answer.text
+        return answer.json() if answer.content else None
+
+
+async def speak(at: Desk, language: str) -> None:
+    """Choose the language of the console."""
+    await at.page.goto(f"{at.url}/language/{language}")
+
+
+async def type_codes(page: Page, *codes: str) -> None:
+    """As a hand scanner does: code after code, each with an Enter, without waiting for anything."""
+    for code in codes:
+        await page.keyboard.type(code)
+        await page.keyboard.press("Enter")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_a_scanner_fills_the_list_and_all_is_moved(database: str, width: int) -> None:
+    async with desk(database, viewport={"width": width, "height": 900}) as at:
+        await furnish(at, database)
+        for language in ("da", "en"):
+            await speak(at, language)
+            await at.page.goto(f"{at.url}/scan")
+            await look(at, f"scan-empty-{language}", width)
+            await expect(at.page.locator("#code")).to_be_focused()
+            await type_codes(at.page, "SC-0001", "K-1", "TAB-9001", "0002", "who-knows")
+            await expect(at.page.locator("#scanned tbody tr")).to_have_count(3)
+            await expect(at.page.locator(".unclear")).to_have_count(2)
+            await expect(at.page.locator("#code")).to_be_focused()
+            await at.page.locator("[name=do]").select_option("move")
+            await at.page.locator("[name=location]").fill("shelf")
+            await at.page.locator("[value=try]").first.click()
+            await expect(at.page.locator("#scanned .tag.good")).to_have_count(3)
+            await expect(at.page.locator("[name=location]")).to_have_value("shelf")
+            await look(at, f"scan-tried-{language}", width)
+            await at.page.locator("[name=do]").select_option("step:lost")
+            await at.page.locator("[value=do]").first.click()
+            await expect(at.page.locator("#wrong-reason")).to_be_visible()
+            await look(at, f"scan-wrong-{language}", width)
+        await at.page.get_by_role("button", name="SC-0002").click()
+        await expect(at.page.locator("#scanned tbody tr")).to_have_count(4)
+        await at.page.get_by_label("What to do").select_option("move")
+        await at.page.get_by_role("button", name="Do it").click()
+        await expect(at.page.locator("#said")).to_contain_text("Done: 4, refused: 0.")
+        await expect(at.page.locator("#scanned tbody")).to_contain_text("shelf")
+        assert [each for each in at.complaints if "422" not in each] == []
+
+
+async def test_what_is_typed_meanwhile_stays(database: str) -> None:
+    async with desk(database) as at:
+        await furnish(at, database)
+        await at.page.goto(f"{at.url}/scan")
+        await type_codes(at.page, "SC-0001")
+        await expect(at.page.locator("#scanned tbody tr")).to_have_count(1)
+        await at.page.get_by_label("Reason", exact=True).fill("to be counted")
+        await at.page.locator("#code").focus()
+        await type_codes(at.page, "TAB-9001")
+        await expect(at.page.locator("#scanned tbody tr")).to_have_count(2)
+        await expect(at.page.get_by_label("Reason", exact=True)).to_have_value("to be counted")
+        await at.page.context.set_offline(True)
+        await type_codes(at.page, "SC-0002", "SD-0002")
+        await expect(at.page.locator("#waiting")).to_contain_text("SC-0002, SD-0002")
+        await at.page.context.set_offline(False)
+        await expect(at.page.locator("#scanned tbody tr")).to_have_count(4, timeout=15_000)
+        await expect(at.page.locator("#waiting")).to_be_hidden()
+
+
+async def test_it_works_without_script(database: str) -> None:
+    async with desk(database, java_script_enabled=False) as at:
+        await furnish(at, database)
+        await at.page.goto(f"{at.url}/scan")
+        for number, code in enumerate(("SC-0001", "TAB-9001"), 1):
+            await at.page.locator("#code").fill(code)
+            await at.page.locator("#code").press("Enter")
+            await expect(at.page.locator("#scanned tbody tr")).to_have_count(number)
+        await at.page.get_by_role("button", name="Take SC-0001 off the list").click()
+        await expect(at.page.locator("#scanned tbody tr")).to_have_count(1)
+        await at.page.get_by_label("What to do").select_option("move")
+        await at.page.get_by_label("To which place").fill("shelf")
+        await at.page.get_by_role("button", name="Do it").click()
+        await expect(at.page.locator("#said")).to_contain_text("Done: 1, refused: 0.")

@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from markupsafe import Markup, escape
 
+from fleet.alerts.visits.steps import Ask
 from fleet.api.visits import Line, Visit
 
 
@@ -23,10 +24,11 @@ class Language(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A visit of the day, with what to bring."""
+    """A visit of the day, with what to bring; `asks` are boxes to tick at the door, where the sheet has them."""
 
     visit: Visit
     lines: tuple[Line, ...]
+    asks: tuple[Ask, ...] = ()
 
 
 STYLE = (
@@ -53,6 +55,16 @@ _WORDS: dict[str, tuple[str, str]] = {
     "due": ("senest", "by"),
     "from": ("fra", "from"),
     "note": ("Note", "Note"),
+    "to_tell": ("Udfyldes på stedet", "To be filled in there"),
+    "arrived": ("Ankommet kl.", "Arrived at"),
+    "instruction_given": ("Der er givet instruktion", "Instruction was given"),
+    "receipt": (
+        "Modtaget af: borgeren / en pårørende / plejepersonale",
+        "Received by: citizen / relative / staff",
+    ),
+    "old_equipment_taken": ("Gammelt udstyr taget med", "Old equipment taken along"),
+    "serials": ("Serienumre ud og ind", "Serial numbers out and in"),
+    "in_vain": ("Forgæves, fordi", "In vain, because"),
     "install": ("Opsætning", "Set-up"),
     "swap": ("Ombytning", "Swap"),
     "take_down": ("Nedtagning", "Take-down"),
@@ -92,7 +104,17 @@ def _box(stop: Stop, language: Language) -> Markup:
         parts.append(Markup("<p>{}:</p><ul>{}</ul>").format(_say("bring", language), items))
     if visit.note:
         parts.append(Markup("<p>{}: {}</p>").format(_say("note", language), escape(visit.note)))
+    if stop.asks:
+        parts.append(_to_tell(stop, language))
     return Markup("<section>{}</section>").format(Markup("").join(parts))
+
+
+def _to_tell(stop: Stop, language: Language) -> Markup:
+    """What the form at the end asks, to be filled in by hand."""
+    asked = [_say(each.value, language) for each in stop.asks]
+    blank = [f"{_say(each, language)} ____________" for each in ("arrived", "serials", "in_vain")]
+    items = Markup("").join(Markup("<li>{}</li>").format(each) for each in (*asked, *blank))
+    return Markup("<p>{}:</p><ul>{}</ul>").format(_say("to_tell", language), items)
 
 
 def _line(line: Line, language: Language) -> str:

@@ -19,6 +19,7 @@ from fleet.api.console import (
     scanpages,
     visitpages,
     visitplanpages,
+    visitplanpages,
 )
 from fleet.api.console.rendering import mount_static
 
@@ -39,6 +40,7 @@ for _part in (
     rulepages,
     scanpages,
     visitpages,
+    visitplanpages,
     visitplanpages,
 ):
     router.include_router(_part.router)

@@ -91,4 +91,14 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "link.causes": ("cause of", "årsag til"),
     "link.duplicate_of": ("duplicate of", "dublet af"),
     "link.duplicated_by": ("has the duplicate", "har dubletten"),
+    # Causes that come with the server; those that somebody enters are told by the list's own title.
+    "rule.cannot_measure": ("Citizen cannot measure", "Borger kan ikke måle"),
+    "rule.tablet_fault": ("Tablet does not work", "Tablet virker ikke"),
+    "rule.peripheral_fault": ("A device does not work", "Et måleapparat virker ikke"),
+    "rule.app_fault": ("Application does not work", "Appen virker ikke"),
+    "rule.damaged": ("Damaged equipment", "Beskadiget udstyr"),
+    "rule.lost_equipment": ("Equipment is missing", "Udstyr mangler"),
+    "rule.delivery": ("Set-up, swap or take-down wanted", "Opsætning, ombytning eller nedtagning ønskes"),
+    "rule.instruction": ("Instruction wanted", "Instruktion ønskes"),
+    "rule.other": ("Something else", "Andet"),
 }

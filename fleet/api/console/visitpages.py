@@ -2,74 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, timedelta
 from http import HTTPStatus
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Form, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from fleet.access.roles import Permission
 from fleet.alerts.requests import reading
-from fleet.alerts.visits import lists, planning, store
+from fleet.alerts.visits import lists, store
 from fleet.alerts.visits.steps import Kind
+from fleet.api import visitsheet
 from fleet.api.auth import Call
-from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console import visitbring, visitforms
+from fleet.api.console.refusals import Refusal, refusal
+from fleet.api.console.rendering import HtmlRoute, language_of, render
+from fleet.api.console.visitforms import ActForm
 from fleet.api.problems import ProblemError
 from fleet.api.shapes import NumberText, Title
-from fleet.api.visitacts import DENMARK, CompletionBody, FailureBody, completed
-from fleet.api.visits import (
-    ReadVisits,
-    VisitDetail,
-    VisitEdit,
-    VisitQuery,
-    WriteVisits,
-    detail_of,
-    done,
-    list_visits,
-)
-from fleet.errors import FleetError, InvalidError
+from fleet.api.visitacts import DENMARK
+from fleet.api.visits import ReadVisits, VisitDetail, VisitQuery, WriteVisits, detail_of, list_visits
+from fleet.errors import FleetError, NotFoundError
 from fleet.state.registry import components, locations
 
 router = APIRouter(route_class=HtmlRoute, include_in_schema=False, default_response_class=Response)
 
 SHOWN = 100
 SUGGESTED = 200
-CALIBRATED_BY_HAND = frozenset({Kind.CALIBRATION})
-"""Kinds whose end tells more than the form asks; the API takes it."""
 AFTER = ("faulty", "cleaning", "lost")
 RECEIPTS = ("citizen", "relative", "care_staff")
-Act = Literal["start", "complete", "fail", "plan", "cancel"]
-
-
-class ActForm(ConsoleForm):
-    """What is done with a visit; each act looks at its own fields."""
-
-    act: Act
-    instruction_given: str = Field("", max_length=10)
-    receipt: str = Field("", max_length=20)
-    old_equipment_taken: str = Field("", max_length=10)
-    arrived: str = Field("", max_length=10)
-    outgoing: str = Field("", max_length=20)
-    incoming: str = Field("", max_length=100)
-    after: str = Field("faulty", max_length=20)
-    new_kit: str = Field("", max_length=64)
-    location: str = Field("", max_length=200)
-    entered_already: str = Field("", max_length=10)
-    override: str = Field("", max_length=10)
-    reason: str = Field("", max_length=200)
-    note: str = Field("", max_length=store.MAX_NOTE)
-    cause: str = Field("", max_length=63)
-    remedy: str = Field("", max_length=63)
-    failure: str = Field("", max_length=63)
-    planned_on: str = Field("", max_length=10)
-    window_from: str = Field("", max_length=5)
-    window_to: str = Field("", max_length=5)
-    crew: str = Field("", max_length=40)
+OF_PIECES = frozenset({Kind.SWAP, Kind.CALIBRATION})
+"""Kinds whose end names pieces of the kit."""
 
 
 @router.get("/visits")
@@ -100,33 +66,32 @@ async def visit_page(request: Request, call: ReadVisits, number: NumberText) -> 
     return await _page(request, call, number)
 
 
+@router.get("/visits/{number}/print")
+async def print_visit(request: Request, call: ReadVisits, number: NumberText) -> Response:
+    """The sheet of one visit, with boxes to tick at the door."""
+    visit = await detail_of(call, await store.find_visit(call.connection, number))
+    stop = visitsheet.Stop(visit, tuple(visit.bring), tuple(visit.asks))
+    page = visitsheet.html([stop], visit.planned_on, visit.crew, visitsheet.Language(language_of(request)))
+    return Response(page, media_type="text/html; charset=utf-8", headers={"Content-Security-Policy": visitsheet.POLICY})
+
+
 @router.post("/visits/{number}")
 async def act(request: Request, call: WriteVisits, number: NumberText, form: Annotated[ActForm, Form()]) -> Response:
     """Do something with it; when it is refused the page says why, with the form as it was sent."""
     try:
         async with call.connection.transaction():
-            await _ACTS[form.act](call, number, form)
-    except ValidationError as error:
-        first = error.errors()[0]
-        said = f"{first['loc'][0]}: {first['msg']}"
-        return await _page(request, call, number, refused=said, sent=form)
-    except ProblemError as problem:
-        return await _page(request, call, number, refused=problem.detail, more=problem.more, sent=form)
-    except FleetError as error:
-        return await _page(request, call, number, refused=str(error), sent=form)
+            await visitforms.do(call, number, form)
+    except (ValidationError, ProblemError, FleetError) as error:
+        told = refusal(language_of(request), error, visitforms.FORM_NAMES)
+        return await _page(request, call, number, refused=told, sent=form)
     return RedirectResponse(f"/visits/{number}", HTTPStatus.SEE_OTHER)
 
 
 async def _page(
-    request: Request,
-    call: Call,
-    number: str,
-    *,
-    refused: str | None = None,
-    more: Any = None,
-    sent: ActForm | None = None,
+    request: Request, call: Call, number: str, *, refused: Refusal | None = None, sent: ActForm | None = None
 ) -> Response:
     visit = await detail_of(call, await store.find_visit(call.connection, number))
+    more = {} if refused is None else refused.more
     return render(
         request,
         "visit.html",
@@ -136,14 +101,16 @@ async def _page(
         visit=visit,
         reasons={each.failure: _title(each) for each in await lists.failures(call.connection)},
         refused=refused,
-        unmet=(more or {}).get("unmet", []),
-        stopped=more if more and "action" in more else None,
+        unmet=more.get("unmet", []),
+        stopped=more if "action" in more else None,
         sent=sent,
         may_override=call.principal.may(Permission.KITS_OVERRIDE),
         receipts=RECEIPTS,
         after=AFTER,
-        by_hand=visit.kind in CALIBRATED_BY_HAND,
+        swap_rows=range(visitforms.SWAP_ROWS),
+        today=datetime.now(DENMARK).date(),
         **await _choices(call, visit),
+        **await _to_bring(call, visit, sent),
     )
 
 
@@ -155,7 +122,7 @@ async def _choices(call: Call, visit: VisitDetail) -> dict[str, Any]:
     reasons = await lists.failures(call.connection, active=True)
     chosen = {**nothing, "failures": [(each.failure, _title(each)) for each in reasons]}
     chosen["places"] = await locations.list_locations(call.connection, active=True, limit=SUGGESTED)
-    if visit.kit is not None and visit.kind is Kind.SWAP:
+    if visit.kit is not None and visit.kind in OF_PIECES:
         chosen["bundle"] = await components.list_components(call.connection, kit=visit.kit, limit=SUGGESTED)
     if visit.service_request is not None and call.principal.may(Permission.REQUESTS_WRITE):
         causes = await reading.rows(call.connection, "causes", _listed("cause"))
@@ -165,96 +132,23 @@ async def _choices(call: Call, visit: VisitDetail) -> dict[str, Any]:
     return chosen
 
 
-async def _start(call: Call, number: str, _: ActForm) -> None:
-    done(await planning.start(call.connection, number, by=call.principal))
-
-
-async def _complete(call: Call, number: str, form: ActForm) -> None:
-    visit = await store.find_visit(call.connection, number)
-    body: dict[str, Any] = {
-        "actions": await _actions(call, Kind(visit.kind), form),
-        "entered_already": bool(form.entered_already),
-        "instruction_given": bool(form.instruction_given),
-        "receipt": form.receipt or None,
-        "old_equipment_taken": {"yes": True, "no": False}.get(form.old_equipment_taken),
-        "arrived_at": _arrived(form.arrived),
-        "override": bool(form.override),
-        "reason": form.reason.strip() or None,
-        "note": " ".join(form.note.split()) or None,
-    }
-    if form.cause or form.remedy:
-        body["resolve"] = {"cause": form.cause, "remedy": form.remedy}
-    await completed(call, number, CompletionBody.model_validate(body).completion())
-
-
-async def _actions(call: Call, kind: Kind, form: ActForm) -> list[dict[str, Any]]:
-    """What the form says was done to the books; none where the kind's usual is meant."""
-    location = form.location.strip() or None
-    if form.entered_already:
-        return []
-    if kind is Kind.TAKE_DOWN:
-        return [{"do": "take_down", "location": location}]
-    if kind is not Kind.SWAP:
-        return []
-    if new := form.new_kit.strip():
-        return [{"do": "take_down", "location": location}, {"do": "install", "kit": new}]
-    swap: dict[str, Any] = {"do": "swap", "location": location}
-    if form.outgoing.isdecimal():
-        swap |= {"outgoing": int(form.outgoing), "state": form.after}
-    if form.incoming.strip():
-        swap["incoming"] = await _piece(call, form.incoming.strip())
-    return [swap]
-
-
-async def _piece(call: Call, serial: str) -> int:
-    """The piece with a serial number; raises InvalidError when none or several have it."""
-    found = await components.list_components(call.connection, serial=serial, limit=2)
-    if len(found) != 1:
-        raise InvalidError("incoming", f"{'several pieces have' if found else 'no piece has'} the number {serial!r}")
-    return found[0].component_id
-
-
-def _arrived(text: str) -> str | None:
-    """A time of today, by Danish clocks."""
-    if not text:
-        return None
+async def _to_bring(call: Call, visit: VisitDetail, sent: ActForm | None) -> dict[str, Any]:
+    """What is suggested and where it is in stock, while something can still be brought."""
+    nothing: dict[str, Any] = {"wanted": [], "rows": [], "may_reserve": False}
+    if not visit.allowed_steps or visit.kit is None:
+        return nothing
     try:
-        at = datetime.strptime(text, "%H:%M").time()  # noqa: DTZ007 - a time of day, whose zone comes with the day
-    except ValueError:
-        raise InvalidError("arrived_at", "must be a time such as 09:30") from None
-    now = datetime.now(DENMARK)
-    return datetime.combine(now.date(), at, DENMARK).astimezone(UTC).isoformat()
-
-
-async def _fail(call: Call, number: str, form: ActForm) -> None:
-    said = {**_when(form), "failure": form.failure, "note": " ".join(form.note.split())}
-    failed = planning.Failure(**FailureBody.model_validate(said).model_dump())
-    done(await planning.fail(call.connection, number, failed, by=call.principal))
-
-
-async def _plan(call: Call, number: str, form: ActForm) -> None:
-    edit = VisitEdit.model_validate(_when(form))
-    changes = edit.model_dump(include=edit.model_fields_set)
-    done(await planning.change(call.connection, number, changes, by=call.principal))
-
-
-async def _cancel(call: Call, number: str, form: ActForm) -> None:
-    done(await planning.cancel(call.connection, number, reason=form.reason.strip(), by=call.principal))
-
-
-_ACTS: dict[Act, Callable[[Call, str, ActForm], Awaitable[None]]] = {
-    "start": _start,
-    "complete": _complete,
-    "fail": _fail,
-    "plan": _plan,
-    "cancel": _cancel,
-}
-
-
-def _when(form: ActForm) -> dict[str, str]:
-    """Day, window and crew as far as they were filled in."""
-    names = ("planned_on", "window_from", "window_to", "crew")
-    return {name: getattr(form, name).strip() for name in names if getattr(form, name).strip()}
+        known = await visitbring.known(call, visit.kit)
+    except NotFoundError:
+        # A kit that was handed on is not the visit's organisation's to see any more.
+        return nothing
+    wanted = known.wanted(Kind(visit.kind), visit.planned_on, visit.service_request)
+    wanted = visitbring.lacking(wanted, visit.bring)
+    to_come = visit.planned_on >= datetime.now(DENMARK).date()
+    may_reserve = call.principal.may(Permission.STOCK_WRITE) and to_come
+    asked = sent if sent is not None and sent.act == "bring" else None
+    rows = await visitbring.rows_of(call, wanted, known.kit.organisation, asked) if may_reserve else []
+    return {"wanted": [each for each in wanted if each.quantity], "rows": rows, "may_reserve": may_reserve}
 
 
 def _views(today: date, crew: str | None) -> list[tuple[str, str]]:

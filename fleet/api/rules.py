@@ -157,7 +157,8 @@ class Version(Answer):
 class DryRunOrder(RuleEdit):
     """Settings to try instead of those of the rule, over the last `days`, for some kits or all that the caller sees.
 
-    Variants do not count: `organisation` (with all below it), `programme` and `kit_type` choose kits as those would.
+    The variants of the kits are laid over them as the worker does; without `variants` they do not count, as for trying
+    a variant before it is made.
     """
 
     days: Annotated[int, Field(ge=1, le=30)] = 7
@@ -165,20 +166,24 @@ class DryRunOrder(RuleEdit):
     organisation: Slug | None = None
     programme: Word | None = None
     kit_type: Word | None = None
+    variants: bool = True
 
 
 class Span(Answer):
-    """From opening to clearing; `cleared_at` is null while it stands."""
+    """From opening to clearing; `cleared_at` is null while it stands. `suppressed_by` kept it quiet."""
 
     opened_at: Moment
     cleared_at: Moment | None
+    suppressed_by: str | None
 
 
 class Would(Span):
-    """An alert that would have been."""
+    """An alert that would have been; one that was suppressed would have been told of at `heard_at`, if then it held."""
 
     severity: Severity
     resolution: str | None
+    heard_at: Moment | None
+    flapping: bool
     evidence: dict[str, Any]
 
 
@@ -191,18 +196,33 @@ class DryRunKit(Answer):
 
 
 class DryRunDay(Answer):
-    """Alerts that would have opened on a day (UTC), and that did."""
+    """Alerts that would have opened on a day (UTC), those somebody would have been told of, and those that opened."""
 
     day: date
     would: int
+    told: int
     did: int
+
+
+class DryRunKept(Answer):
+    """What would have kept alerts quiet: maintenance and mass events that there were, shelves that stand, and mass
+    events that these settings would have made (`incident:` with the cohort).
+
+    `withheld` did not open, because their kits were not evaluated; `heard_later` held when it was over.
+    """
+
+    by: str
+    suppressed: int
+    withheld: int
+    heard_later: int
 
 
 class DryRun(Answer):
     """What would have been. `looked_at` of the `kits` were told again; `complete` is false when the time ran out.
 
-    History holds neither our own outages nor what stood before it begins: the first counts as silence, the second as
-    nothing.
+    Somebody would have been told of `would_tell` of those that would have opened; `estimated` is that for all `kits`,
+    where only some were looked at. Our own outages count as in the worker: they are known from `outages_known_from`
+    on. What stood before the history begins is not known and counts as nothing.
     """
 
     begin: Moment
@@ -210,9 +230,17 @@ class DryRun(Answer):
     kits: int
     looked_at: int
     complete: bool
+    varied: int = Field(description="Kits to which a variant applied")
     would_open: int
     would_clear: int
+    would_tell: int
+    estimated: int
+    incidents: int = Field(description="Mass events that the settings would have made")
+    kept_quiet: list[DryRunKept]
     did_open: int
+    outages: int = Field(description="How often we did not listen")
+    outages_s: float = Field(description="For how long altogether")
+    outages_known_from: Moment | None
     days: list[DryRunDay]
     items: list[DryRunKit] = Field(description="Kits with anything to tell, 500 at most")
 
@@ -319,30 +347,38 @@ async def dry_run(call: ReadAlerts, rule: RulePath, body: DryRunOrder) -> DryRun
 
 async def tried(call: Call, rule: str, body: DryRunOrder) -> DryRun:
     """A dry run as it is answered."""
-    chosen = {"days", "kits", "organisation", "programme", "kit_type"}
+    chosen = {"days", "kits", "organisation", "programme", "kit_type", "variants"}
     given = body.model_dump(exclude_unset=True, exclude=chosen)
     changes = {name: value for name, value in given.items() if value is not None}
     order = dryrun.Order(changes, **body.model_dump(include=chosen))
     result = await dryrun.run(call.connection, rule, order, datetime.now(UTC))
-    items = [
-        DryRunKit(
-            kit=each.kit,
-            would=[Would.model_validate(episode) for episode in each.would],
-            did=[Span(opened_at=opened_at, cleared_at=cleared_at) for opened_at, cleared_at in each.did],
-        )
-        for each in result.told
-    ]
     return DryRun(
         begin=result.begin,
         end=result.end,
         kits=result.kits,
         looked_at=result.looked_at,
         complete=result.complete,
+        varied=result.varied,
         would_open=result.opened,
         would_clear=result.cleared,
+        would_tell=result.heard,
+        estimated=round(result.heard * result.stride),
+        incidents=result.incidents,
+        kept_quiet=[DryRunKept.model_validate(each) for each in result.kept],
         did_open=result.did_open,
-        days=[DryRunDay(day=day, would=would, did=did) for day, would, did in result.per_day],
-        items=items,
+        outages=result.outages,
+        outages_s=round(result.deaf_s, 3),
+        outages_known_from=result.known_from,
+        days=[DryRunDay(day=day, would=would, told=told, did=did) for day, would, told, did in result.per_day],
+        items=[_dry_run_kit(each) for each in result.told],
+    )
+
+
+def _dry_run_kit(kit: dryrun.KitResult) -> DryRunKit:
+    return DryRunKit(
+        kit=kit.kit,
+        would=[Would.model_validate(episode) for episode in kit.would],
+        did=[Span.model_validate(each) for each in kit.did],
     )
 
 

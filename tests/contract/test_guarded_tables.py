@@ -19,6 +19,7 @@ SHARED = {
     "visit_failures": "why visits fail, the same for all",
     "visit_settings": "by when they are to be done, the same for all",
     "listening": "our own clock",
+    "listening_outages": "when we did not listen",
     "problem_trees": "questions that the first line asks, the same for all",
     "request_causes": "what requests are opened for, and what is found",
     "request_remedies": "what is done about them",

@@ -30,6 +30,7 @@ SHARED = {
     "visit_failures": "why visits fail, the same for all",
     "visit_settings": "by when they are to be done, the same for all",
     "listening": "our own clock",
+    "listening_outages": "when we did not listen",
     "grafana_listening": "our own clock",
     "heard_sample": "times alone, of no kit and nobody",
     "retention_policies": "how long things are kept, the same for all",

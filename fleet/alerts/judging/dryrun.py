@@ -7,37 +7,40 @@ what it has until then. It writes nothing.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from time import perf_counter
 from typing import Any
 
-from fleet.alerts.judging import editing
+from fleet.alerts import mass
+from fleet.alerts.cohorts import Cohort
+from fleet.alerts.judging import editing, retelling, together
 from fleet.alerts.judging.catalogue import CATALOGUE, About, Source
-from fleet.alerts.judging.facts import KitFacts
 from fleet.alerts.judging.parameters import checked
-from fleet.alerts.judging.replay import Episode, SpanStory, Story, Told, ToldStory, play, silent_spans
+from fleet.alerts.judging.replay import Episode, Played, play
+from fleet.alerts.judging.retelling import SQL, Past, TooMuchError
+from fleet.alerts.judging.settings import varied
+from fleet.alerts.quieting.flapping import Flap
 from fleet.alerts.rules import PRIORITY_OF, Line, Priority, Rule, RuleName
-from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_dicts
 from fleet.errors import InvalidError
 from fleet.state.registry.editing import merged
 
-_SQL = load_queries("fleet.alerts.judging", "dryrun.sql")
 DEADLINE_S = 15.0
 STATEMENT_TIMEOUT_MS = 20_000
 MOST_KITS = {Source.HEARTBEAT: 200, Source.CLOCK: 1_000, Source.REPORT: 1_000, Source.BOOKS: 1_000}
 """Kits of one dry run, fewer where every heartbeat is told again; of a larger fleet a sample by number."""
 KITS_AT_ONCE = 20
+MESSAGES_AT_ONCE = 50_000
+"""Heartbeats that a batch of kits may be expected to have; it has fewer kits where they are many."""
 MOST_TOLD = 500
 """Kits listed with what would have opened."""
-_HEARTBEAT = ("battery", "charging", "signal_dbm", "network", "storage_free_mb", "uptime_s", "clock_offset_s")
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What to try: changed settings, over how many days, for which kits."""
+    """What to try: changed settings, over how many days, for which kits, and whether their variants count."""
 
     changes: Mapping[str, Any]
     days: int
@@ -45,20 +48,50 @@ class Order:
     organisation: str | None = None
     programme: str | None = None
     kit_type: str | None = None
+    variants: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Did:
+    """An alert that there was."""
+
+    opened_at: datetime
+    cleared_at: datetime | None
+    suppressed_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class KitResult:
-    """One kit: what would have opened, and when alerts of the rule did open and clear."""
+    """One kit: what would have opened, what maintenance would have withheld, and what did open."""
 
+    kit_id: int
     kit: str
-    would: Sequence[Episode]
-    did: Sequence[tuple[datetime, datetime | None]]
+    played: Played
+    did: Sequence[Did]
+
+    @property
+    def would(self) -> Sequence[Episode]:
+        """What would have opened."""
+        return self.played.episodes
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What something would have kept quiet: openings of which nobody is told until it is over, or never; openings
+    that it would have held back altogether; and of the former those that were told of when it was over."""
+
+    by: str
+    suppressed: int
+    withheld: int
+    heard_later: int
 
 
 @dataclass(slots=True)
 class Result:
-    """What would have been, of `looked_at` of the `kits` asked for; not `complete` when the time was over before."""
+    """What would have been, of `looked_at` of the `kits` asked for; not `complete` when the time was over before.
+
+    `incidents` counts mass events that the settings would have made of those kits, beside those that there were.
+    """
 
     rule: Rule
     begin: datetime
@@ -66,28 +99,72 @@ class Result:
     kits: int = 0
     looked_at: int = 0
     complete: bool = True
-    opened: int = 0
-    cleared: int = 0
-    did_open: int = 0
-    days: Counter[tuple[str, date]] = field(default_factory=Counter)
-    told: list[KitResult] = field(default_factory=list)
+    varied: int = 0
+    incidents: int = 0
+    outages: int = 0
+    deaf_s: float = 0.0
+    known_from: datetime | None = None
+    found: list[KitResult] = field(default_factory=list)
 
     @property
-    def per_day(self) -> list[tuple[date, int, int]]:
-        """Each day with how many would have opened and how many did."""
-        days = sorted({day for _, day in self.days})
-        return [(day, self.days["would", day], self.days["did", day]) for day in days]
+    def episodes(self) -> Iterator[Episode]:
+        """Everything that would have opened."""
+        return (episode for kit in self.found for episode in kit.would)
 
-    def add(self, kit: KitResult) -> None:
-        """Count one kit."""
-        self.looked_at += 1
-        self.opened += len(kit.would)
-        self.cleared += sum(each.cleared_at is not None for each in kit.would)
-        self.did_open += len(kit.did)
-        self.days.update(("would", each.opened_at.astimezone(UTC).date()) for each in kit.would)
-        self.days.update(("did", opened_at.astimezone(UTC).date()) for opened_at, _ in kit.did)
-        if (kit.would or kit.did) and len(self.told) < MOST_TOLD:
-            self.told.append(kit)
+    @property
+    def stride(self) -> float:
+        """Of how many kits each one that was looked at speaks."""
+        return self.kits / self.looked_at if self.looked_at else 1.0
+
+    @property
+    def opened(self) -> int:
+        """Alerts that would have opened."""
+        return sum(1 for _ in self.episodes)
+
+    @property
+    def cleared(self) -> int:
+        """Those of them that would have cleared."""
+        return sum(each.cleared_at is not None for each in self.episodes)
+
+    @property
+    def heard(self) -> int:
+        """Those that anybody would have been told of: not suppressed, or not any more while they held."""
+        return sum(each.heard for each in self.episodes)
+
+    @property
+    def did_open(self) -> int:
+        """Alerts that did open."""
+        return sum(len(kit.did) for kit in self.found)
+
+    @property
+    def kept(self) -> list[Kept]:
+        """By what they would have been kept quiet, the most first."""
+        suppressed = Counter(each.suppressed_by for each in self.episodes if each.suppressed_by is not None)
+        later = Counter(each.suppressed_by for each in self.episodes if each.heard_at is not None)
+        withheld: Counter[str] = Counter()
+        for kit in self.found:
+            withheld.update(kit.played.withheld)
+        names = sorted({*suppressed, *withheld}, key=lambda by: (-suppressed[by] - withheld[by], by))
+        return [Kept(by, suppressed[by], withheld[by], later[by]) for by in names]
+
+    @property
+    def per_day(self) -> list[tuple[date, int, int, int]]:
+        """Each day (UTC) with how many would have opened, of how many of those one was told, and how many did."""
+        days: Counter[tuple[str, date]] = Counter()
+        for each in self.episodes:
+            days["would", _day(each.opened_at)] += 1
+            if each.heard:
+                days["heard", _day(each.heard_at or each.opened_at)] += 1
+        days.update(("did", _day(each.opened_at)) for kit in self.found for each in kit.did)
+        return [
+            (day, days["would", day], days["heard", day], days["did", day]) for day in sorted({day for _, day in days})
+        ]
+
+    @property
+    def told(self) -> list[KitResult]:
+        """Kits with anything to tell, a bounded number."""
+        telling = (kit for kit in self.found if kit.would or kit.did or kit.played.withheld)
+        return [kit for kit, _ in zip(telling, range(MOST_TOLD), strict=False)]
 
 
 async def run(connection: Connection, name: str, order: Order, now: datetime) -> Result:
@@ -95,16 +172,37 @@ async def run(connection: Connection, name: str, order: Order, now: datetime) ->
     row = await editing.find_rule(connection, name)
     about = CATALOGUE[RuleName(name)]
     rule = _tried(row, about, order.changes)
+    flap = Flap(*merged(row, order.changes, ("flap_openings", "flap_window_s", "flap_quiet_s")).values())
     result = Result(rule, now - timedelta(days=order.days), now)
-    await connection.execute(_SQL["limit"], {"timeout": str(STATEMENT_TIMEOUT_MS)})
+    await connection.execute(SQL["limit"], {"timeout": str(STATEMENT_TIMEOUT_MS)})
     kits = await _kits(connection, order, about, result)
     deadline_s = perf_counter() + DEADLINE_S
-    for begin in range(0, len(kits), KITS_AT_ONCE):
+    past = await retelling.past(connection, rule.rule, kits, result.begin, result.end)
+    result.outages, result.deaf_s, result.known_from = len(past.outages), past.deaf_s, past.known_from
+    for some in _batches(kits, about.source, order.days):
         if perf_counter() > deadline_s:
             result.complete = False
             break
-        await _some(connection, rule, kits[begin : begin + KITS_AT_ONCE], result)
+        try:
+            await _some(connection, _Trial(rule, flap, past, order.variants), some, result)
+        except TooMuchError:
+            result.complete = False
+    _gather(past, kits, result)
     return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What is tried."""
+
+    rule: Rule
+    flap: Flap
+    past: Past
+    with_variants: bool
+
+    def rule_of(self, kit_id: int) -> Rule:
+        """The rule for one kit."""
+        return varied(self.rule, self.past.variants.get(kit_id, ())) if self.with_variants else self.rule
 
 
 def _tried(row: editing.RuleRow, about: About, changes: Mapping[str, Any]) -> Rule:
@@ -125,7 +223,7 @@ async def _kits(connection: Connection, order: Order, about: About, result: Resu
         "begin": result.begin,
         "limit": MOST_KITS[about.source],
     }
-    found = await fetch_dicts(connection, _SQL["kits"], values)
+    found = await fetch_dicts(connection, SQL["kits"], values)
     if order.kits is not None and len(found) < len(set(order.kits)):
         missing = sorted(set(order.kits) - {row["kit"] for row in found})
         raise InvalidError("kits", f"no kit {missing[0]}")
@@ -133,86 +231,52 @@ async def _kits(connection: Connection, order: Order, about: About, result: Resu
     return found
 
 
-async def _some(connection: Connection, rule: Rule, kits: Sequence[Mapping[str, Any]], result: Result) -> None:
-    values = {
-        "kit_ids": [kit["kit_id"] for kit in kits],
-        "begin": result.begin,
-        "end": result.end,
-        "rule": rule.rule,
-    }
-    did: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
-    for row in await fetch_dicts(connection, _SQL["did"], values):
-        did[row["kit_id"]].append((row["opened_at"], row["cleared_at"]))
-    stories = await _stories(connection, rule, kits, result, values)
+def _batches(kits: Sequence[Mapping[str, Any]], source: Source, days: int) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """Kits some at a time, so that what they told fits into memory."""
+    some: list[Mapping[str, Any]] = []
+    expected = 0.0
     for kit in kits:
-        story = stories.get(kit["kit_id"])
-        would = [] if story is None else play(story, rule, result.end)
-        result.add(KitResult(kit["kit"], would, did.get(kit["kit_id"], [])))
+        each = days * 86_400 / max(kit["watch_interval_s"] or 300, 1) if source is Source.HEARTBEAT else 0.0
+        if some and (len(some) == KITS_AT_ONCE or expected + each > MESSAGES_AT_ONCE):
+            yield some
+            some, expected = [], 0.0
+        some.append(kit)
+        expected += each
+    if some:
+        yield some
 
 
-async def _stories(
-    connection: Connection, rule: Rule, kits: Sequence[Mapping[str, Any]], result: Result, values: dict[str, Any]
-) -> dict[int, Story]:
-    source = CATALOGUE[rule.rule].source
-    if source is Source.BOOKS:
-        kinds = [str(kind) for kind in CATALOGUE[rule.rule].kinds]
-        spans: dict[int, list[tuple[datetime, datetime | None]]] = defaultdict(list)
-        for row in await fetch_dicts(connection, _SQL["findings"], {**values, "kinds": kinds}):
-            spans[row["kit_id"]].append((row["opened_at"], row["ended_at"]))
-        return {kit_id: SpanStory(kit_id, each) for kit_id, each in spans.items()}
-    if rule.rule is RuleName.SILENT:
-        heard: dict[int, list[datetime]] = defaultdict(list)
-        for row in await fetch_dicts(connection, _SQL["heard"], values):
-            heard[row["kit_id"]].append(row["received_at"])
-        return {
-            kit["kit_id"]: SpanStory(
-                kit["kit_id"], silent_spans(heard[kit["kit_id"]], kit["watch_allowance_s"], result.end)
-            )
-            for kit in kits
-            if kit["watch_allowance_s"] is not None and kit["kit_id"] in heard
-        }
-    return await _told(connection, source, kits, result, values)
+async def _some(connection: Connection, trial: _Trial, kits: Sequence[Mapping[str, Any]], result: Result) -> None:
+    past = trial.past
+    values = {"kit_ids": [kit["kit_id"] for kit in kits], "begin": past.begin, "end": past.end, "rule": past.rule}
+    did: dict[int, list[Did]] = defaultdict(list)
+    for row in await fetch_dicts(connection, SQL["did"], values):
+        did[row.pop("kit_id")].append(Did(**row))
+    stories = await retelling.stories(connection, past, kits)
+    for kit in kits:
+        kit_id = kit["kit_id"]
+        rule, story = trial.rule_of(kit_id), stories.get(kit_id)
+        spells = past.spells.get(kit_id, ())
+        played = Played() if story is None else play(story, rule, past.end, spells, trial.flap)
+        result.found.append(KitResult(kit_id, kit["kit"], played, did.get(kit_id, [])))
+        result.looked_at += 1
+        result.varied += rule is not trial.rule
 
 
-async def _told(
-    connection: Connection, source: Source, kits: Sequence[Mapping[str, Any]], result: Result, values: dict[str, Any]
-) -> dict[int, Story]:
-    """Kits that tell their history again, with what the books say of their states since then."""
-    messages: dict[int, list[Told]] = defaultdict(list)
-    query = "reports" if source is Source.REPORT else "heartbeats"
-    for row in await fetch_dicts(connection, _SQL[query], values):
-        messages[row["kit_id"]].append(_message(row))
-    states: dict[int, list[tuple[datetime, str]]] = defaultdict(list)
-    for row in await fetch_dicts(connection, _SQL["states"], values):
-        states[row["kit_id"]].append((row["at"], row["state"]))
-    return {
-        kit["kit_id"]: ToldStory(
-            _at_begin(kit, states[kit["kit_id"]], result.begin), messages[kit["kit_id"]], states[kit["kit_id"]]
-        )
-        for kit in kits
-    }
+def _gather(past: Past, kits: Sequence[Mapping[str, Any]], result: Result) -> None:
+    """Ask of what would have opened whether it is a mass event; sizes of cohorts are those of what was looked at."""
+    interval_s = {kit["kit_id"]: kit["watch_interval_s"] or 0.0 for kit in kits}
+    silent = past.rule is RuleName.SILENT
+    sizes: Counter[Cohort] = Counter()
+    opened = []
+    for kit in result.found:
+        traits = past.traits.get(kit.kit_id, frozenset())
+        sizes.update(traits)
+        window_s = mass.window_s(interval_s[kit.kit_id] if silent else 0.0, past.mass)
+        opened += [together.Opened(traits, window_s, episode) for episode in kit.would]
+    estimated = {cohort: round(count * result.stride) for cohort, count in sizes.items()}
+    result.incidents = together.gather(opened, estimated, past.mass, result.stride)
 
 
-def _at_begin(kit: Mapping[str, Any], states: Sequence[tuple[datetime, str]], begin: datetime) -> KitFacts:
-    """What the books say; before the first known state it was not in use.
-
-    One that was in use before the history begins and has been heard at all was heard before.
-    """
-    known = bool(states)
-    heard = kit["last_heard_at"] is not None and kit["state_since"] < begin
-    return KitFacts(
-        kit["kit_id"],
-        "unknown" if known else kit["state"],
-        kit["state_since"],
-        wanted=kit["wanted_components"],
-        kit_type=kit["kit_type"],
-        watch_interval_s=kit["watch_interval_s"],
-        watch_allowance_s=kit["watch_allowance_s"],
-        watch_from_clock_s=kit["state_since"].timestamp(),
-        heard_clock_s=begin.timestamp() if heard else None,
-    )
-
-
-def _message(row: Mapping[str, Any]) -> Told:
-    body = row["body"] if "body" in row else {name: row[name] for name in _HEARTBEAT}
-    return Told(row["kind"], row["boot"], row["seq"], row["time"], row["received_at"], body)
+def _day(at: datetime) -> date:
+    return at.astimezone(UTC).date()

@@ -20,8 +20,50 @@ WHERE (%(kits)s::text[] IS NULL OR k.kit = ANY(%(kits)s))
   AND (k.state = 'installed' OR k.state_since >= %(begin)s OR %(kits)s::text[] IS NOT NULL)
 ORDER BY hashint4(k.kit_id), k.kit_id LIMIT %(limit)s;
 
+-- name: outages
+SELECT began_at, ended_at FROM listening_outages WHERE ended_at IS NULL OR ended_at > %(begin)s ORDER BY outage_id LIMIT 10000;
+
+-- name: outages_known_from
+SELECT min(began_at) FROM listening_outages;
+
+-- name: variants
+SELECT kit_id, variant_id, version, depth, programme, kit_type, model_id, severity, for_s, keep_firing_for_s, enabled,
+       parameters
+FROM variants_applying(%(rule)s, %(kit_ids)s) ORDER BY kit_id, variant_id;
+
+-- name: maintenance
+SELECT kit_id, window_id, collect, began_at, ended_at FROM maintenance_spells(%(kit_ids)s, %(begin)s)
+WHERE rules IS NULL OR %(rule)s = ANY (rules);
+
+-- name: shelves
+SELECT kit_id, shelved_at, until, severity FROM shelves WHERE kit_id = ANY (%(kit_ids)s) AND rule = %(rule)s;
+
+-- name: memberships
+SELECT kit_id, incident_id, joined_at, left_at FROM incident_members
+WHERE kit_id = ANY (%(kit_ids)s) AND rule = %(rule)s AND (left_at IS NULL OR left_at > %(begin)s);
+
+-- name: mass_settings
+SELECT enabled, least, share, window_s FROM incident_settings WHERE rule = %(rule)s;
+
+-- name: cohorts
+-- What the worker's kit_cohorts tells, as far as the caller sees the organisations.
+SELECT k.kit_id, array_remove(ARRAY[
+           'fleet:',
+           'operator:' || left(nullif(l.operator, ''), 100),
+           'app:' || left(nullif(s.body ->> 'app', ''), 100),
+           'os:' || left(nullif(s.body ->> 'os', ''), 100),
+           'mdm:' || left(nullif(s.body ->> 'mdm', ''), 100),
+           'organisation:' || o.slug, 'region:' || a.slug,
+           'model:' || (SELECT m.manufacturer || ' ' || m.name FROM components c JOIN models m USING (model_id)
+                        WHERE c.kit_id = k.kit_id AND m.kind = 'tablet' ORDER BY c.component_id LIMIT 1)], NULL) AS cohorts
+FROM kits k JOIN kit_latest l USING (kit_id)
+LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
+LEFT JOIN organisations o ON o.organisation_id = k.organisation_id
+LEFT JOIN organisations a ON a.organisation_id = o.parent_id
+WHERE k.kit_id = ANY (%(kit_ids)s);
+
 -- name: did
-SELECT kit_id, opened_at, cleared_at FROM alerts
+SELECT kit_id, opened_at, cleared_at, suppressed_by FROM alerts
 WHERE kit_id = ANY(%(kit_ids)s) AND rule = %(rule)s AND opened_at >= %(begin)s AND opened_at < %(end)s
 ORDER BY opened_at;
 
@@ -29,24 +71,25 @@ ORDER BY opened_at;
 SELECT kit_id, 'heartbeat' AS kind, boot, seq, time, received_at, battery::double precision, charging, signal_dbm, network,
        storage_free_mb, uptime_s, clock_offset_s
 FROM seen_heartbeats
-WHERE kit_id = ANY(%(kit_ids)s) AND time >= %(begin)s AND time < %(end)s;
+WHERE kit_id = ANY(%(kit_ids)s) AND time >= %(begin)s AND time < %(end)s
+LIMIT %(most)s;
 
 -- name: reports
 SELECT kit_id, kind, boot, seq, time, received_at, body
 FROM seen_reports
-WHERE kit_id = ANY(%(kit_ids)s) AND kind IN ('software', 'pairing', 'update') AND time >= %(begin)s AND time < %(end)s;
+WHERE kit_id = ANY(%(kit_ids)s) AND kind IN ('software', 'pairing', 'update') AND time >= %(begin)s AND time < %(end)s
+LIMIT %(most)s;
 
 -- name: heard
--- Only what lies around a gap matters: of what is heard again and again the first and the last.
-SELECT kit_id, received_at FROM (
+-- Only the gaps matter: when a kit was heard, and when next, where that took long; the last time without one after it.
+SELECT kit_id, received_at, next_at FROM (
     SELECT h.kit_id, h.received_at, l.watch_interval_s,
-           h.received_at - lag(h.received_at) OVER w AS before, lead(h.received_at) OVER w - h.received_at AS after
+           lead(h.received_at) OVER (PARTITION BY h.kit_id ORDER BY h.received_at) AS next_at
     FROM seen_heartbeats h JOIN kit_latest l USING (kit_id)
-    WHERE h.kit_id = ANY(%(kit_ids)s) AND h.time >= %(begin)s AND h.time < %(end)s
-    WINDOW w AS (PARTITION BY h.kit_id ORDER BY h.received_at)) gaps
-WHERE before IS NULL OR after IS NULL
-   OR greatest(before, after) > make_interval(secs => least(greatest(watch_interval_s, 15), 5184000))
-ORDER BY kit_id, received_at;
+    WHERE h.kit_id = ANY(%(kit_ids)s) AND h.time >= %(begin)s AND h.time < %(end)s) gaps
+WHERE next_at IS NULL OR next_at - received_at > make_interval(secs => least(greatest(watch_interval_s, 15), 5184000))
+ORDER BY kit_id, received_at
+LIMIT %(most)s;
 
 -- name: states
 SELECT e.kit_id, e.occurred_at AS at, e.to_state AS state FROM book_events e

@@ -117,8 +117,37 @@ async def test_many_that_stay_broken_afterwards_are_a_mass_event(fleet: World) -
     await fleet.check()
 
 
+async def test_many_of_any_rule_that_stay_broken_afterwards_are_one_mass_event(fleet: World) -> None:
+    kits = await fleet.add(60)
+    others = await fleet.add(1_000, prefix="L", interval_s=86400)
+    await fleet.connection.execute("UPDATE kit_latest SET operator = 'TDC' WHERE kit_id = ANY (%s)", (kits,))
+    for kit in kits:
+        await fleet.want(kit, app="2")
+        await fleet.report(kit, app="1")
+    await plan(fleet, -10, 600)
+    await fleet.live(600, heard=kits)
+    assert len(await fleet.active("version_drift")) == 60
+    await fleet.live(70, heard=[*kits, *others])
+    assert await fleet.rows("SELECT cohort_kind, cohort_value, state FROM incidents") == [("app", "1", "open")]
+    assert await fleet.members() == set(kits)
+    assert set(await fleet.scalars("SELECT DISTINCT suppressed_by FROM alerts WHERE rule = 'version_drift'")) == {
+        "incident:1"
+    }
+    assert (await fleet.open_requests(), await told(fleet, "request.opened")) == (0, 1)
+    await fleet.check()
+    await fleet.live(60, heard=[*kits, *others])
+    assert (await fleet.open_requests(), await told(fleet, "request.opened")) == (0, 1)
+    for kit in kits:
+        await fleet.report(kit, app="2")
+    await fleet.live(60, heard=[*kits, *others])
+    assert await fleet.scalars("SELECT state FROM incidents") == ["cleared"]
+    await fleet.check()
+
+
 async def test_some_that_stay_broken_afterwards_are_heard_gradually(fleet: World) -> None:
     kits = await fleet.add(60)
+    # As where they have nothing in common.
+    await fleet.connection.execute("UPDATE incident_settings SET enabled = rule <> 'version_drift'")
     for kit in kits:
         await fleet.want(kit, app="2")
         await fleet.report(kit, app="1")

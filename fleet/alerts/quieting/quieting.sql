@@ -159,6 +159,16 @@ WHERE CASE
 ORDER BY NOT f.gone, f.suppressed_by LIKE 'maintenance:%%', f.alert_id
 LIMIT %(limit)s;
 
+-- name: returned
+-- Whose maintenance is over, with the interval that a kit has to be heard afterwards, since a moment ago.
+SELECT DISTINCT a.alert_id, a.kit_id, a.rule, a.severity, a.evidence, a.rule_version AS version
+FROM maintenance_occurrences o
+JOIN alerts a ON a.suppressed_by = 'maintenance:' || o.window_id AND a.state = 'active' AND a.recovering_since IS NULL
+JOIN kits k ON k.kit_id = a.kit_id
+WHERE o.ended_at <= %(now)s AND o.ended_at > %(after)s::timestamptz - interval '15 minutes' AND a.rule <> 'silent'
+  AND o.ended_at + make_interval(secs => least(k.expected_interval_s, 900)) BETWEEN %(after)s AND %(now)s
+ORDER BY a.alert_id LIMIT %(limit)s;
+
 -- name: belonging
 -- Alerts that nobody heard of yet and that are of a mass event that is on; of several the narrowest.
 SELECT DISTINCT ON (a.alert_id) a.alert_id, a.kit_id, a.rule, i.incident_id, i.cohort_kind || ':' || i.cohort_value AS cohort,

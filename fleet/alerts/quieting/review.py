@@ -15,7 +15,7 @@ from fleet.alerts.actions import Action, ClearAlert, JoinIncident
 from fleet.alerts.apply import apply
 from fleet.alerts.cohorts import cohort_of
 from fleet.alerts.mass import release_budget
-from fleet.alerts.quieting import store
+from fleet.alerts.quieting import returning, store
 from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
 from fleet.alerts.quieting.store import Doubtful
 from fleet.alerts.quieting.suppress import Opening, suppressor
@@ -92,14 +92,15 @@ async def lift(connection: Connection, now: datetime) -> int:
     """Let suppressed alerts be heard whose reason is gone while they hold, with their requests; returns how many
     requests were opened. What another reason keeps quiet says so.
 
-    After maintenance they are heard gradually, as after a mass event: many that stay broken are no storm. What is of a
-    mass event that is on by now joins that.
+    Many that stay broken after maintenance for what they have in common are a mass event; the others are heard
+    gradually, as after one. What is of a mass event that is on by now joins that.
     """
+    waiting = await returning.gather(connection, now)
     found = await store.doubtful(connection, now)
     if not found:
         return 0
     reasons = await _reasons(connection, found, now)
-    heard = [each for each in found if each.alert_id not in reasons]
+    heard = [each for each in found if each.alert_id not in reasons and each.alert_id not in waiting]
     renamed = {
         each.alert_id: reasons[each.alert_id]
         for each in found

@@ -84,6 +84,21 @@ async def test_later_alerts_join_the_open_request(world: Desk) -> None:
     assert await world.value("SELECT count(*) FROM request_alerts") == 2
 
 
+async def test_a_tick_that_began_before_a_desk_wrote_comes_after_it(world: Desk) -> None:
+    """The step of the desk is at a moment that the tick, which writes later, had not reached when it began."""
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    number = await world.value("SELECT number FROM service_requests")
+    assert await desk.change_request(world.connection, number, {"state": "in_progress"}, by=SYSTEM) is None
+    moved = await world.value("SELECT max(at) FROM request_events WHERE what = 'state'")
+    assert world.now < moved
+    assert await world.clear(alert) == 1
+    assert await world.requests("state, resolved_at") == [("resolved", moved)]
+    steps = await world.scalars("SELECT at FROM request_events WHERE what IN ('opened', 'state') ORDER BY event_id")
+    assert steps == sorted(steps)
+
+
 async def test_suppressed_alerts_open_nothing_until_they_are_told(world: Desk) -> None:
     (kit,) = await world.add(1)
     alert = await world.alert(kit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from fleet.access.roles import Role
 from fleet.alerts.requests import deciding, placing, proof, steps
 from fleet.alerts.requests.deciding import Asking
-from fleet.alerts.requests.log import ENDED, SYSTEM, Entry, Standing, What, fold_all, replay
+from fleet.alerts.requests.log import ENDED, MOVING, SYSTEM, Entry, Standing, What, fold_all, in_order, replay
 from fleet.alerts.requests.placing import Cleared, Fault
 from fleet.alerts.requests.proof import Facts, Rules, Verdict
 from fleet.alerts.requests.steps import NotAllowed
@@ -92,6 +93,28 @@ def test_no_sequence_of_acts_leaves_the_table_and_the_log_says_what_the_row_says
         assert (standing.state == "closed") == (standing.closed_at is not None) == (standing.proven is not None)
         assert standing.reopened - before.reopened == (before.state in ENDED and standing.state not in ENDED)
         assert before.merged_into is None or standing == before or {e.what for e in entries} == {What.COMMENT}
+
+
+@given(acts=acts, late=st.lists(st.integers(-40, 40), min_size=25, max_size=25))
+def test_desks_and_ticks_whose_clocks_differ_leave_a_log_that_goes_forward(acts: list[Any], late: list[int]) -> None:
+    opening = {"by": "alert", "cause": "silent", "line": "support", "priority": "high"}
+    log = [Entry(What.OPENED, SYSTEM, BEGIN, opening)]
+    standing, moved_at, clock = replay(log), BEGIN, BEGIN
+    for (act, said, role, minutes, severity), skew_s in zip(acts, late, strict=False):
+        clock += timedelta(minutes=minutes)
+        # A tick began some time before it writes, or its clock is not the desk's.
+        now = clock + timedelta(seconds=skew_s)
+        asking = Asking("user 1 a", frozenset({role}), now, WEEK)
+        given_ = decided(standing, act, said, asking, severity)
+        entries = in_order(given_, moved_at)
+        assert [(e.what, e.body) for e in entries] == [(e.what, e.body) for e in given_]
+        assert all(e.at == g.at for e, g in zip(entries, given_, strict=True) if g.at >= moved_at)
+        log += entries
+        standing = fold_all(standing, entries)
+        moved_at = max([moved_at, *(e.at for e in entries if e.what in MOVING)])
+    moving = [entry for entry in log if entry.what in MOVING]
+    assert moving == sorted(moving, key=lambda entry: entry.at)
+    assert replace(replay(moving), has_text=standing.has_text) == standing
 
 
 facts = st.builds(

@@ -6,7 +6,7 @@ they come to, in one transaction (`writing.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -39,6 +39,10 @@ class What(StrEnum):
     TOLD = "told"
     ESCALATED = "escalated"
     REDACTED = "redacted"
+
+
+MOVING = frozenset({What.OPENED, What.STATE, What.LINE, What.PRIORITY, What.ASSIGNED, What.MERGED})
+"""What changes how a request stands: these follow each other in time as they do in the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,21 @@ def fold_all(standing: Standing, entries: Iterable[Entry]) -> Standing:
     for entry in entries:
         standing = fold(standing, entry)
     return standing
+
+
+def in_order(entries: Sequence[Entry], moved_at: datetime | None) -> list[Entry]:
+    """The entries, none that moves the request before the last that did, which was at `moved_at`.
+
+    A tick decides by the moment at which it began, a desk by that of its transaction, and either may be written first.
+    """
+    ordered = []
+    for entry in entries:
+        if entry.what not in MOVING:
+            ordered.append(entry)
+            continue
+        moved_at = entry.at if moved_at is None else max(entry.at, moved_at)
+        ordered.append(replace(entry, at=moved_at))
+    return ordered
 
 
 def _moved(standing: Standing, entry: Entry) -> Standing:

@@ -1,7 +1,7 @@
 -- name: faults
 -- With the request that spoke last for kit (or place) and cause; an open one comes before all that ended. What ended while
 -- the kit was with others stays theirs.
-SELECT a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.severity, r.severity AS usual, r.priority AS own, r.line,
+SELECT a.alert_id, a.kit_id, a.subject, a.organisation_id, a.rule, a.severity, r.severity AS usual, r.priority AS own, coalesce(a.line, r.line) AS line,
        coalesce(coalesce(p.programme, t.programme) = ANY (s.important_programmes), false) AS important,
        CASE WHEN last.merged_into IS NULL THEN last.number ELSE speaks_for(last.number) END AS candidate,
        last.merged_into IS NULL AS its_own

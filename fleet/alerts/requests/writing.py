@@ -6,15 +6,25 @@ This is the only way in which a request changes; it never opens a transaction.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.rows import dict_row
+from psycopg.rows import dict_row, scalar_row
 from psycopg.types.json import Jsonb
 
-from fleet.alerts.requests.log import SYSTEM, UNRESOLVED, Entry, Standing, What, fold_all, replay
+from fleet.alerts.requests.log import (
+    MOVING,
+    SYSTEM,
+    UNRESOLVED,
+    Entry,
+    Standing,
+    What,
+    fold_all,
+    in_order,
+    replay,
+)
 from fleet.alerts.rules import Priority, due_at
 from fleet.alerts.sla import recompute
 from fleet.db.queries import load_queries
@@ -51,8 +61,8 @@ class Settings:
 class Request:
     """A locked request: what it is about, whose, and how it stands.
 
-    `standing` is None for one just inserted. `revision` is that of what people change; `reopen_within_s` is how long
-    after its end it comes back.
+    `standing` is None for one just inserted. `revision` is that of what people change, `moved_at` when it was last
+    moved; `reopen_within_s` is how long after its end it comes back.
     """
 
     request_id: int
@@ -66,6 +76,7 @@ class Request:
     subject: str | None
     revision: int
     reopen_within_s: int
+    moved_at: datetime | None
     standing: Standing | None
 
     @property
@@ -120,13 +131,25 @@ async def settings(connection: Connection) -> Settings:
 async def lock(
     connection: Connection, *, numbers: Sequence[str] = (), request_ids: Sequence[int] = ()
 ) -> dict[str, Request]:
-    """Requests by number, kept from being changed by others until the transaction ends; unknown ones are missing."""
+    """Requests by number, kept from being changed by others until the transaction ends; unknown ones are missing.
+
+    They are read once they are held: whoever had them may have written to their logs meanwhile.
+    """
     if not numbers and not request_ids:
         return {}
+    held = await hold(connection, numbers=numbers, request_ids=request_ids)
     async with connection.cursor(row_factory=dict_row) as cursor:
-        await cursor.execute(_SQL["lock"], {"numbers": list(numbers), "request_ids": list(request_ids)})
+        await cursor.execute(_SQL["held"], {"request_ids": held})
         rows = await cursor.fetchall()
     return {row["number"]: _request(row) for row in rows}
+
+
+async def hold(connection: Connection, *, numbers: Sequence[str] = (), request_ids: Sequence[int] = ()) -> list[int]:
+    """Lock requests in the order of their ids, so that two who want the same ones wait one for the other, not both."""
+    values = {"numbers": list(numbers), "request_ids": list(request_ids)}
+    async with connection.cursor(row_factory=scalar_row) as cursor:
+        await cursor.execute(_SQL["hold"], values)
+        return await cursor.fetchall()
 
 
 async def lock_one(connection: Connection, number: str) -> Request:
@@ -151,10 +174,18 @@ async def insert(connection: Connection, rows: Sequence[New], now: datetime) -> 
 
 
 async def append(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
-    """Append entries, write what they come to and how it stands against its targets, and tell the event stream."""
-    changes = [change for change in changes if change.entries]
+    """Append entries, write what they come to and how it stands against its targets, and tell the event stream.
+
+    What moves a request is never before what moved it last, whatever moment is given.
+    """
+    changes = [
+        replace(change, entries=in_order(change.entries, change.request.moved_at))
+        for change in changes
+        if change.entries
+    ]
     if not changes:
         return
+    now = max([now, *(entry.at for change in changes for entry in change.entries if entry.what in MOVING)])
     after = [(change, change.after) for change in changes]
     await connection.execute(_SQL["append"], {"entries": Jsonb(_plain(_entries(changes)))})
     rows = [_row(change, standing) for change, standing in after]

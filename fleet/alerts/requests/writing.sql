@@ -1,13 +1,20 @@
--- name: lock
--- In the order of their ids, so that two who want the same ones wait for each other instead of both.
-SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.subject, r.line, r.priority,
-       r.state, r.opened_by, r.opened_at, r.description, r.waiting_for, r.assignee_id, r.assignee, r.resolved_at,
-       r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into, r.reopened, r.has_text,
-       request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s
-FROM service_requests r LEFT JOIN kits k USING (kit_id)
+-- name: hold
+SELECT r.request_id FROM service_requests r
 WHERE r.number = ANY (%(numbers)s) OR r.request_id = ANY (%(request_ids)s)
 ORDER BY r.request_id
 FOR UPDATE OF r;
+
+-- name: held
+SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.subject, r.line, r.priority,
+       r.state, r.opened_by, r.opened_at, r.description, r.waiting_for, r.assignee_id, r.assignee, r.resolved_at,
+       r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into, r.reopened, r.has_text,
+       request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s,
+       (SELECT max(e.at) FROM request_events e
+        WHERE e.request_id = r.request_id
+          AND e.what IN ('opened', 'state', 'line', 'priority', 'assigned', 'merged')) AS moved_at
+FROM service_requests r LEFT JOIN kits k USING (kit_id)
+WHERE r.request_id = ANY (%(request_ids)s)
+ORDER BY r.request_id;
 
 -- name: insert
 -- A request of the same cause that is open already is locked by the idle update, so that nobody closes it before what

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,37 @@ async def test_it_works_without_script(database: str) -> None:
         await at.page.get_by_label("To which place").fill("shelf")
         await at.page.get_by_role("button", name="Do it").click()
         await expect(at.page.locator("#said")).to_contain_text("Done: 1, refused: 0.")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_a_place_is_counted(database: str, width: int) -> None:
+    async with desk(database, viewport={"width": width, "height": 900}) as at:
+        await furnish(at, database)
+        await at.page.goto(f"{at.url}/stocktakes")
+        await at.page.get_by_label("Place").fill("depot")
+        await at.page.get_by_role("button", name="Begin to count").click()
+        await expect(at.page.locator("h1")).to_contain_text("Stock-take: depot")
+        address = at.page.url
+        for language in ("da", "en"):
+            await speak(at, language)
+            await at.page.goto(f"{at.url}/stocktakes")
+            await look(at, f"stocktakes-{language}", width)
+            await at.page.goto(address)
+            await expect(at.page.locator("#code")).to_be_focused()
+            await type_codes(at.page, "SC-0001", "0002", "who-knows", "K-1")
+            await expect(at.page.locator(".unclear")).to_have_count(1)
+            await expect(at.page.locator("#found")).to_contain_text("who-knows")
+            await look(at, f"stocktake-{language}", width)
+        await at.page.get_by_label("What to do: TAB-9001").select_option("write off as lost")
+        await type_codes(at.page, "SD-0002")
+        await expect(at.page.get_by_label("What to do: SD-0002")).to_have_count(0)
+        await expect(at.page.get_by_label("What to do: TAB-9001")).to_have_value(re.compile("=lost$"))
+        await at.page.get_by_label("All that is here was scanned").check()
+        await at.page.get_by_role("button", name="Close and keep the result").click()
+        await expect(at.page.locator("#wrong-reason")).to_be_visible()
+        await at.page.get_by_label("Reason, where something").fill("counted twice")
+        await at.page.get_by_role("button", name="Close and keep the result").click()
+        await expect(at.page.locator("h1")).to_contain_text("closed")
+        await expect(at.page.locator("#found")).to_contain_text("written off as lost")
+        await look(at, "stocktake-closed-en", width)
+        assert [each for each in at.complaints if "422" not in each] == []

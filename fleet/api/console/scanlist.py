@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -99,7 +99,7 @@ async def gathered(connection: Connection, form: ScanForm) -> Scanned:
     """The list as it is after this form: with what was scanned, without what was taken off."""
     made = Scanned()
     chosen = _subjects(form.items)
-    unclear = {code: found for text in form.asked for code, found in [_asked(text)] if code}
+    unclear = unclear_of(form.asked)
     if picked := form.pick and subject_of(form.pick.partition("=")[0]):
         unclear.pop(form.pick.partition("=")[2], None)
         _add(chosen, picked, made)
@@ -113,15 +113,25 @@ async def gathered(connection: Connection, form: ScanForm) -> Scanned:
     wanted = [*chosen, *(each for found in unclear.values() for each in found)]
     seen = {each.subject: each for each in await handling.things(connection, wanted)}
     made.things = [seen[each] for each in chosen if each in seen]
-    made.asked = [Asked(code, tuple(seen[each] for each in found if each in seen)) for code, found in unclear.items()]
+    made.asked = asked_about(unclear, seen)
     return made
+
+
+def unclear_of(texts: Sequence[str]) -> dict[str, Sequence[Subject]]:
+    """The codes that a form carries as not clear, with what each may mean."""
+    return {code: found for text in texts for code, found in [_asked(text)] if code}
+
+
+def asked_about(unclear: Mapping[str, Sequence[Subject]], seen: Mapping[Subject, Thing]) -> list[Asked]:
+    """What to ask about each code, as far as the caller sees what it may mean."""
+    return [Asked(code, tuple(seen[each] for each in found if each in seen)) for code, found in unclear.items()]
 
 
 async def _scan(
     connection: Connection, typed: str, chosen: list[Subject], unclear: dict[str, Sequence[Subject]], made: Scanned
 ) -> None:
     meaning = await handling.meaning_of(connection, typed)
-    code = _printable(meaning.code)
+    code = printable(meaning.code)
     if meaning.forbidden:
         made.said.append(Said("scan_forbidden", bad=True))
     elif len(meaning.subjects) == 1:
@@ -151,8 +161,9 @@ def _subjects(texts: Sequence[str]) -> list[Subject]:
 
 def _asked(text: str) -> tuple[str, Sequence[Subject]]:
     refs, _, code = text.partition("=")
-    return _printable(code), _subjects(refs.split(" "))[: handling.MAX_CANDIDATES]
+    return printable(code), _subjects(refs.split(" "))[: handling.MAX_CANDIDATES]
 
 
-def _printable(code: str) -> str:
+def printable(code: str) -> str:
+    """A code as it may be shown and carried on."""
     return "".join(each for each in code if each.isprintable())[:MAX_CODE]

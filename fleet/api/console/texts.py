@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from fleet.api.console.booktexts import BOOKS
 from fleet.api.console.calltexts import CALLS
+from fleet.api.console.credentialtexts import CREDENTIALS
 from fleet.api.console.incidenttexts import INCIDENTS
 from fleet.api.console.leveltexts import LEVELS
 from fleet.api.console.outlettexts import OUTLETS
@@ -13,6 +14,7 @@ from fleet.api.console.quiettexts import QUIETING
 from fleet.api.console.requesttexts import REQUESTS
 from fleet.api.console.ruletexts import RULES
 from fleet.api.console.scantexts import SCANS
+from fleet.api.console.stocktexts import STOCK
 from fleet.api.console.visittexts import VISITS
 
 
@@ -321,6 +323,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "unit.d1": ("1 day", "1 dag"),
     **BOOKS,
     **CALLS,
+    **CREDENTIALS,
     **INCIDENTS,
     **LEVELS,
     **OUTLETS,
@@ -328,6 +331,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **REQUESTS,
     **RULES,
     **SCANS,
+    **STOCK,
     **VISITS,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}

@@ -21,24 +21,28 @@ function showWaiting(offline) {
 function kept(part) {
   const values = new Map();
   for (const each of part.querySelectorAll("select, input:not([type=hidden])")) {
-    if (each.name) values.set(each.name, each.type === "checkbox" ? each.checked : each.value);
+    if (each.name) values.set(selector(each), each.type === "checkbox" ? each.checked : each.value);
   }
-  return { values, at: part.contains(document.activeElement) ? document.activeElement.name : null };
+  return { values, at: part.contains(document.activeElement) ? selector(document.activeElement) : null };
+}
+
+function selector(control) {
+  return control.id ? `#${CSS.escape(control.id)}` : `[name="${control.name}"]:not([type=hidden])`;
 }
 
 function restore(part, { values, at }) {
-  for (const [name, value] of values) {
-    const control = part.querySelector(`[name="${name}"]:not([type=hidden])`);
+  for (const [which, value] of values) {
+    const control = part.querySelector(which);
     if (!control) continue;
     if (control.type === "checkbox") control.checked = value;
     else if (control.tagName !== "SELECT" || [...control.options].some((each) => each.value === value)) control.value = value;
   }
-  if (at) part.querySelector(`[name="${at}"]`)?.focus();
+  if (at) part.querySelector(at)?.focus();
 }
 
 function replaceParts(text) {
   const fresh = new DOMParser().parseFromString(text, "text/html");
-  for (const part of form.querySelectorAll("[data-part]")) {
+  for (const part of document.querySelectorAll("[data-part]")) {
     const next = fresh.getElementById(part.id);
     if (!next) return false;
     const before = kept(part);
@@ -60,10 +64,10 @@ async function send(codes) {
 
 // Whoever logs in again in another tab goes on with the list that stands here.
 async function renewToken() {
-  const answer = await fetch("/scan", { headers: { Accept: "text/html", "X-By-Itself": "1" }, redirect: "manual" });
+  const answer = await fetch(form.dataset.scan, { headers: { Accept: "text/html", "X-By-Itself": "1" }, redirect: "manual" });
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-  form.querySelector("[name=csrf]").value = fresh.querySelector("#scan [name=csrf]").value;
+  form.querySelector("[name=csrf]").value = fresh.querySelector("[data-scan] [name=csrf]").value;
 }
 
 async function pump() {

@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -26,6 +26,11 @@ _SQL = load_queries("fleet.access", "audit.sql")
 
 EXPORT_PAGE = 1_000
 LAST_ID = 2**63 - 1
+FIRST_LOOK = 8
+"""How many lines of each organisation are looked at to see how close together lines lie."""
+WIDER = (1.5, 6.0, 24.0)
+"""How much longer the stretches of time that are read next are than what would hold as many lines as still lack."""
+LONGEST_STRETCH_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,15 @@ class Standing:
     unsealed_since: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Key:
+    """Where a line stands, None where a look found none; `complete`: nothing was left out between those found."""
+
+    at: datetime | None
+    audit_id: int | None
+    complete: bool
+
+
 class Format(StrEnum):
     """How lines are exported: one JSON object a line, or CSV with a header."""
 
@@ -87,9 +101,7 @@ async def list_lines(
     connection: Connection, filters: Filters, *, before: tuple[datetime, int] | None = None, limit: int = 100
 ) -> list[Line]:
     """Lines, the newest first; `before` is time and number of the last one seen."""
-    at, number = before or ("infinity", LAST_ID)
-    values = {**asdict(filters), "before_at": at, "before_id": number, "limit": limit}
-    return await fetch_all(connection, _SQL["list"], values, Line)
+    return await _page(connection, filters, before or ("infinity", LAST_ID), limit, down=True)
 
 
 async def find_line(connection: Connection, number: int) -> Line:
@@ -100,10 +112,11 @@ async def find_line(connection: Connection, number: int) -> Line:
     return found
 
 
-async def export_page(connection: Connection, filters: Filters, *, after: int = 0) -> list[Line]:
-    """The next `EXPORT_PAGE` lines by number, the oldest first; fewer at the end."""
-    values = {**asdict(filters), "after_id": after, "limit": EXPORT_PAGE}
-    return await fetch_all(connection, _SQL["export"], values, Line)
+async def export_page(
+    connection: Connection, filters: Filters, *, after: tuple[datetime, int] | None = None
+) -> list[Line]:
+    """The next `EXPORT_PAGE` lines, the oldest first, behind this time and number; fewer at the end."""
+    return await _page(connection, filters, after or ("-infinity", 0), EXPORT_PAGE, down=False)
 
 
 async def export(connection: Connection, filters: Filters, form: Format) -> AsyncIterator[str]:
@@ -111,11 +124,11 @@ async def export(connection: Connection, filters: Filters, form: Format) -> Asyn
     await note_export(connection, filters, form)
     for piece in written([], form, header=True):
         yield piece
-    after = 0
+    after = None
     while page := await export_page(connection, filters, after=after):
         for piece in written(page, form):
             yield piece
-        after = page[-1].id
+        after = page[-1].at, page[-1].id
 
 
 async def note_export(connection: Connection, filters: Filters, form: Format) -> None:
@@ -171,6 +184,68 @@ async def redact_book_event(connection: Connection, number: int, keys: list[str]
     if not await fetch_dicts(connection, _SQL["sees_book_event"], {"id": number}):
         raise NotFoundError("book event", str(number))
     await fetch_value(connection, _SQL["redact_book_event"], {"id": number, "keys": keys, "why": why})
+
+
+async def _page(
+    connection: Connection, filters: Filters, place: tuple[datetime | str, int], limit: int, *, down: bool
+) -> list[Line]:
+    values = {**asdict(filters), "at": place[0], "id": place[1], "limit": limit, "down": down}
+    (meant,) = await fetch_dicts(connection, _SQL["meant"], values)
+    if (filters.organisation and meant["organisation_id"] is None) or (filters.kit and meant["kit_id"] is None):
+        return []
+    ids = [number for _, number in await _keys(connection, filters, values | meant)]
+    lines = {line.id: line for line in await fetch_all(connection, _SQL["lines"], {"ids": ids}, Line)} if ids else {}
+    return [lines[number] for number in ids if number in lines]
+
+
+async def _keys(connection: Connection, filters: Filters, values: dict[str, Any]) -> list[tuple[datetime, int]]:
+    """The keys of a page in order; by organisation where the order of time alone would meet too much of others."""
+    chosen = any((filters.actor, filters.principal, filters.action, filters.subject_kind))
+    if filters.subject or filters.kit or (values["everything"] and (filters.organisation or not chosen)):
+        return (await _look(connection, "walk", values))[0]
+    limit = values["limit"]
+    found, complete = await _look(connection, "walk_within", {**values, "most": min(FIRST_LOOK, limit)})
+    if len(found) == limit or complete:
+        return found
+    found += await _further(connection, values, found)
+    return found
+
+
+async def _further(
+    connection: Connection, values: dict[str, Any], found: list[tuple[datetime, int]]
+) -> list[tuple[datetime, int]]:
+    """The keys behind those found, until the page is full: stretch by stretch of time, then whatever there is."""
+    more: list[tuple[datetime, int]] = []
+    lacking = values["limit"] - len(found)
+    asked = dict(values)
+    if found:
+        (first, _), (last, number) = found[0], found[-1]
+        asked |= {"at": last, "id": number}
+        each_s = abs((last - first).total_seconds()) / len(found)
+        for wider in WIDER if each_s else ():
+            bounded, edge = _stretch(asked, min(each_s * lacking * wider, LONGEST_STRETCH_S))
+            more += (await _look(connection, "walk_within", {**bounded, "limit": lacking, "most": lacking}))[0]
+            lacking = values["limit"] - len(found) - len(more)
+            if not lacking:
+                return more
+            asked |= {"at": edge, "id": 0}
+    return more + (await _look(connection, "walk_within", {**asked, "limit": lacking, "most": lacking}))[0]
+
+
+def _stretch(asked: dict[str, Any], length_s: float) -> tuple[dict[str, Any], datetime]:
+    """What is asked for, bounded to a stretch of time from where it stands; and the end of it."""
+    length = timedelta(seconds=length_s)
+    if asked["down"]:
+        edge = asked["at"] - length
+        return {**asked, "since": max(edge, asked["since"] or edge)}, edge
+    edge = asked["at"] + length
+    return {**asked, "until": min(edge, asked["until"] or edge)}, edge
+
+
+async def _look(connection: Connection, query: str, values: dict[str, Any]) -> tuple[list[tuple[datetime, int]], bool]:
+    """The keys that a query finds, and whether there are no more behind them."""
+    keys = await fetch_all(connection, _SQL[query], values, _Key)
+    return [(key.at, key.audit_id) for key in keys if key.at and key.audit_id], all(key.complete for key in keys)
 
 
 def _plain(value: Any) -> str:

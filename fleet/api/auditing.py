@@ -181,7 +181,8 @@ async def export_audit(principal: ExportAudit, request: Request, query: Annotate
             for piece in audit.written(lines, query.format):
                 yield piece
             async with acting(request, principal, scope) as connection:
-                lines = await audit.export_page(connection, filters, after=lines[-1].id)
+                last = lines[-1].at, lines[-1].id
+                lines = await audit.export_page(connection, filters, after=last)
 
     headers = {"Content-Disposition": f'attachment; filename="audit.{query.format}"', "Cache-Control": "no-store"}
     return Pieces(pieces(), media_type=MEDIA_TYPES[query.format], headers=headers)

@@ -1,4 +1,4 @@
-"""A million kits and as many components: finding, listing and moving them over HTTP, by who asks.
+"""A million kits, as many components and lines of the audit: finding, listing and moving them over HTTP, by who asks.
 
 Three ask: who sees everything, one municipality of hundreds, and an operator with agreements over a hundred of them.
 Row-level security is on for all of them, as always.
@@ -37,7 +37,7 @@ MOVED_EVERY = 50
 REQUESTS = 200
 WARM_UP = 10
 PAGE = 50
-GOAL_P95_S: Mapping[str, float] = {"search": 0.03, "list": 0.1, "filter": 0.1, "health": 0.1}
+GOAL_P95_S: Mapping[str, float] = {"search": 0.03, "list": 0.1, "filter": 0.1, "health": 0.1, "audit": 0.1}
 """What is promised at a million kits, by the first word of what is asked."""
 SCOPES: Mapping[str, str | None] = {"everything": None, "municipality": "kommune-12", "operator": "operator"}
 """Who asks: the organisation of the token."""
@@ -57,7 +57,7 @@ _ROWS = (
         "marks",
         "listening",
     ),
-    *("components", "log", "stays", "custodies"),
+    *("components", "log", "stays", "custodies", "audit", "audit_owned"),
 )
 
 Draw = Callable[[Any], tuple[str, Any]]
@@ -93,6 +93,7 @@ class Sample:
 
     drawn: list[dict[str, str]]
     waiting: list[str]
+    told: list[dict[str, str]]
 
 
 def measure(kits: int = 1_000_000, requests: int = REQUESTS) -> BooksResult:
@@ -162,7 +163,8 @@ def _sample(dsn: str, organisation: str | None, count: int) -> Sample:
     with psycopg.connect(dsn, row_factory=dict_row) as connection:
         drawn = connection.execute(QUERIES["drawn"], values).fetchall()
         waiting = connection.execute(QUERIES["waiting"], values).fetchall()
-    return Sample(drawn, [row["kit"] for row in waiting])
+        told = connection.execute(QUERIES["told"], values).fetchall()
+    return Sample(drawn, [row["kit"] for row in waiting], told)
 
 
 def _kinds(sample: Sample) -> dict[str, Draw]:
@@ -206,7 +208,33 @@ def _kinds(sample: Sample) -> dict[str, Draw]:
             lists[f"list_kits_{name}"] = f"/api/v1/kits?sort={sort}"
         for health in Health:
             lists[f"health_{health}_by_{name}"] = f"/api/v1/kits?health={health}&sort={sort}"
-    return kinds | {kind: partial(_page, path) for kind, path in lists.items()}
+    lists |= {"audit_list": "/api/v1/audit", "audit_rare_action": "/api/v1/audit?action=orders.changed"}
+    return kinds | {kind: partial(_page, path) for kind, path in lists.items()} | _audited(sample, chance)
+
+
+def _audited(sample: Sample, chance: random.Random) -> dict[str, Draw]:
+    """The audit by what somebody looks for in it, and a day of it as a file."""
+
+    def ask(names: tuple[str, ...], _: Any) -> tuple[str, Any]:
+        line = chance.choice(sample.told)
+        chosen = "".join(f"&{name}={quote(line[name])}" for name in names)
+        return f"/api/v1/audit?limit={PAGE}{chosen}", None
+
+    def day(_: Any) -> tuple[str, Any]:
+        line = chance.choice(sample.told)
+        return f"/api/v1/audit/export?at_from={quote(line['day'])}&at_to={quote(line['next_day'])}", None
+
+    filters = {
+        "actor": ("actor",),
+        "principal": ("principal",),
+        "action": ("action",),
+        "kind": ("subject_kind",),
+        "subject": ("subject_kind", "subject"),
+        "kit": ("kit",),
+        "organisation": ("organisation",),
+        "actor_and_action": ("actor", "action"),
+    }
+    return {f"audit_{name}": partial(ask, names) for name, names in filters.items()} | {"audit_export_day": day}
 
 
 def _page(path: str, before: Any) -> tuple[str, Any]:

@@ -144,11 +144,31 @@ SELECT kit_id, location_id, placement_id, tstzrange(state_since, NULL) FROM kits
 INSERT INTO custodies (kit_id, organisation_id, during)
 SELECT kit_id, organisation_id, tstzrange(NULL, NULL) FROM kits WHERE kit_id %% %(every)s::integer = 0;
 
+-- name: audit
+-- As many lines as kits: most tell of a kit, one in twenty of what it did elsewhere before; some of what is nobody's.
+INSERT INTO audit (at, actor, principal, origin, action, subject_kind, subject, organisation_id, kit_id, before, after)
+SELECT timestamptz '2025-01-01' + c.n * interval '60 seconds', 'user ' || c.n * 7 %% 1999, 'user:' || c.n * 7 %% 1999, '10.0.0.1',
+       a.kind || CASE WHEN c.n %% 5 = 0 THEN '.created' ELSE '.changed' END, a.kind, c.n::text,
+       CASE WHEN c.n %% 50 = 0 THEN NULL WHEN c.n %% 20 = 1 THEN e.organisation_id ELSE k.organisation_id END,
+       CASE WHEN a.kind <> 'orders' AND c.n %% 50 > 0 THEN k.kit_id END, '{"state": "in_stock"}', '{"state": "preparing"}'
+FROM chosen c
+CROSS JOIN LATERAL (SELECT c.n::bigint * 7919 %% %(count)s::bigint AS of_kit) p
+JOIN kits k ON k.kit = 'B-' || lpad(p.of_kit::text, 7, '0')
+JOIN chosen e ON e.n = (c.n::bigint * 104729 %% %(count)s::bigint)
+CROSS JOIN LATERAL (SELECT (ARRAY['kits', 'placements', 'alerts', 'commands', 'service_requests', 'findings', 'orders']
+                           )[CASE WHEN c.n %% 10007 = 5 THEN 7 ELSE c.n %% 6 + 1 END] AS kind) a
+ORDER BY c.n;
+
+-- name: audit_owned
+INSERT INTO audit_owned (audit_id, kit_id, owner_id, organisation_id, at, actor, principal, action, subject_kind)
+SELECT a.audit_id, a.kit_id, k.owner_id, a.organisation_id, a.at, a.actor, a.principal, a.action, a.subject_kind
+FROM audit a JOIN kits k USING (kit_id) WHERE k.owner_id IS DISTINCT FROM a.organisation_id ORDER BY a.audit_id;
+
 -- name: indexes
 -- Made again after the rows, which is several times faster than keeping them up to date.
 SELECT i.indexrelid::regclass::text AS name, pg_get_indexdef(i.indexrelid) AS definition
 FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
-WHERE c.relname IN ('kits', 'components', 'kit_words', 'kit_marks', 'book_events') AND c.relnamespace = current_schema()::regnamespace
+WHERE c.relname IN ('kits', 'components', 'kit_words', 'kit_marks', 'book_events', 'audit', 'audit_owned') AND c.relnamespace = current_schema()::regnamespace
   AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid);
 
 -- name: drawn
@@ -167,3 +187,12 @@ WHERE k.state = 'in_stock' AND k.kit_id %% %(every)s::integer = 0
   AND (%(organisation)s::text IS NULL OR k.organisation_id = ANY (scope_of(
        (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s))))
 ORDER BY md5(k.kit) LIMIT 500;
+
+-- name: told
+-- Lines of the audit about what is somebody's, with a day of theirs.
+SELECT a.actor, a.principal, a.action, a.subject_kind, a.subject, k.kit, o.slug AS organisation,
+       to_char(a.at, 'YYYY-MM-DD"T"00:00:00"Z"') AS day, to_char(a.at + interval '1 day', 'YYYY-MM-DD"T"00:00:00"Z"') AS next_day
+FROM audit a JOIN organisations o USING (organisation_id) JOIN kits k USING (kit_id)
+WHERE %(organisation)s::text IS NULL OR a.organisation_id = ANY (scope_of(
+    (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s)))
+ORDER BY md5(a.subject) LIMIT 500;

@@ -41,7 +41,10 @@ class Client:
         self._headers = {"Authorization": f"Bearer {secret}"}
 
     def ask(self, path: str, body: Any = None) -> tuple[float, Any]:
-        """GET, or POST a body; the seconds it took and the answer. Raises UnavailableError when it is no success."""
+        """GET, or POST a body; the seconds it took and the answer, None where it is a file.
+
+        Raises UnavailableError when it is no success.
+        """
         method, content = ("GET", None) if body is None else ("POST", json.dumps(body))
         headers = self._headers if content is None else {**self._headers, "Content-Type": "application/json"}
         started = perf_counter()
@@ -51,7 +54,7 @@ class Client:
         took_s = perf_counter() - started
         if answer.status not in (200, 201):
             raise UnavailableError(f"{method} {path} answered {answer.status}: {text[:200]!r}")
-        return took_s, json.loads(text)
+        return took_s, json.loads(text) if answer.getheader("Content-Type") == "application/json" else None
 
     def close(self) -> None:
         """Hang up."""

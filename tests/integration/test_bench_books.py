@@ -13,7 +13,15 @@ async def test_every_kind_is_measured_for_every_scope() -> None:
     # Enough for the one municipality of hundreds that asks to have some.
     result = await asyncio.to_thread(books.measure, 4_000, 3)
     assert (result.kits, result.components) == (4_000, 4_000)
-    assert {kind.split("_")[0] for kind in result.requests} == {"search", "list", "filter", "health", "kit", "step"}
+    assert {kind.split("_")[0] for kind in result.requests} == {
+        "search",
+        "list",
+        "filter",
+        "health",
+        "kit",
+        "step",
+        "audit",
+    }
     for kind, by_scope in result.requests.items():
         assert by_scope.keys() == books.SCOPES.keys(), kind
         for scope, spread in by_scope.items():

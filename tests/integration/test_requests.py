@@ -369,6 +369,39 @@ async def test_what_comes_back_while_the_kit_is_with_others_is_theirs(world: Des
     assert await proving.prove(world.connection, world.now) == {Verdict.LAPSED: 1}
 
 
+@pytest.mark.parametrize("ended", ["resolved", "closed", "open"])
+async def test_a_kit_that_moves_while_it_fails_has_a_request_where_it_is(world: Desk, ended: str) -> None:
+    await world.connection.execute("RESET ROLE")
+    before, after = await world.scalars(
+        "INSERT INTO organisations (slug, name) VALUES ('a', 'A'), ('b', 'B') RETURNING organisation_id"
+    )
+    (kit,) = await world.add(1)
+    move = "UPDATE kits SET organisation_id = %s WHERE kit_id = %s"
+    await world.connection.execute(move, (before, kit))
+    alert = await world.alert(kit, "silent")
+    await world.connection.execute('UPDATE alerts SET evidence = \'{"heard_clock_s": 10000, "allowance_s": 180}\'')
+    await world.open(alert)
+    number = await world.value("SELECT number FROM service_requests")
+    if ended != "open":
+        said = {"cause": "use_error", "remedy": "advice", "resolution": None}
+        assert await desk.resolve(world.connection, number, **said, by=SYSTEM) is None
+    if ended == "closed":
+        changes = {"state": "closed", "reason": "seen to"}
+        assert await desk.change_request(world.connection, number, changes, by=SYSTEM) is None
+    await world.advance(600)
+    await world.tick()
+    assert await world.requests("state, organisation_id") == [(ended, before)]
+    await world.connection.execute(move, (after, kit))
+    for _ in range(2):
+        await world.advance(5)
+        await world.tick()
+    expected = [("open", after)] if ended == "open" else [(ended, before), ("open", after)]
+    assert await world.requests("state, organisation_id") == expected
+    assert await world.value("SELECT count(*) FROM alerts WHERE moved_at IS NOT NULL") == 0
+    joined = await world.scalars("SELECT request_id FROM request_alerts WHERE alert_id = %s ORDER BY 1", alert)
+    assert joined == await world.scalars("SELECT request_id FROM service_requests ORDER BY 1")
+
+
 async def test_the_request_of_a_mass_event_in_one_organisation_is_its_own(world: Desk) -> None:
     await world.connection.execute("RESET ROLE")
     (own,) = await world.scalars("INSERT INTO organisations (slug, name) VALUES ('a', 'A') RETURNING organisation_id")

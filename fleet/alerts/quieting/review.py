@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -19,7 +19,7 @@ from fleet.alerts.quieting import returning, store
 from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
 from fleet.alerts.quieting.store import Doubtful
 from fleet.alerts.quieting.suppress import Opening, suppressor
-from fleet.alerts.requests.opening import open_for_alerts
+from fleet.alerts.requests.opening import open_for_alerts, open_for_moved
 from fleet.alerts.rules import Resolution, RuleName
 
 Connection = AsyncConnection[Any]
@@ -93,12 +93,16 @@ async def lift(connection: Connection, now: datetime) -> int:
     requests were opened. What another reason keeps quiet says so.
 
     Many that stay broken after maintenance for what they have in common are a mass event; the others are heard
-    gradually, as after one. What is of a mass event that is on by now joins that.
+    gradually, as after one. What is of a mass event that is on by now joins that. What goes on at a kit that moved is
+    heard where it is now.
     """
     waiting = await returning.gather(connection, now)
+    moved = await open_for_moved(connection, now)
     found = await store.doubtful(connection, now)
-    if not found:
-        return 0
+    return moved + (await _lifted(connection, found, waiting, now) if found else 0)
+
+
+async def _lifted(connection: Connection, found: Sequence[Doubtful], waiting: Collection[int], now: datetime) -> int:
     reasons = await _reasons(connection, found, now)
     heard = [each for each in found if each.alert_id not in reasons and each.alert_id not in waiting]
     renamed = {

@@ -23,6 +23,9 @@ Row = TypeVar("Row")
 
 _SQL = load_queries("fleet.alerts.requests", "opening.sql")
 
+MOVED_AT_ONCE = 1_000
+"""Alerts of kits that moved, looked at in one tick."""
+
 
 async def open_for_alerts(connection: Connection, alert_ids: Sequence[int], now: datetime) -> int:
     """Let alerts join the request of their kit and cause, open again one that ended a moment ago, or open one.
@@ -44,6 +47,15 @@ async def open_for_alerts(connection: Connection, alert_ids: Sequence[int], now:
             alone.append(fault)
     again = await _join(connection, [(locked[number], group) for number, group in groups.items()], now)
     return again + await _open(connection, alone, now)
+
+
+async def open_for_moved(connection: Connection, now: datetime) -> int:
+    """Open requests where kits are now, of alerts that went on while they moved and that nobody works on any more.
+
+    What had been resolved stays with whom the kit was. Returns how many were opened.
+    """
+    cursor = await connection.execute(_SQL["moved"], {"limit": MOVED_AT_ONCE})
+    return await open_for_alerts(connection, [alert_id for (alert_id,) in await cursor.fetchall()], now)
 
 
 async def resolve_for_alerts(connection: Connection, alert_ids: Sequence[int], now: datetime) -> int:

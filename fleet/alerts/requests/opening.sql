@@ -16,6 +16,19 @@ LEFT JOIN LATERAL (
 WHERE a.alert_id = ANY (%(alert_ids)s) AND a.state = 'active' AND a.suppressed_by IS NULL
 ORDER BY a.alert_id;
 
+-- name: moved
+-- Of those whose kit moved, the ones that nobody works on where it is now.
+WITH moved AS MATERIALIZED (
+    SELECT alert_id FROM alerts WHERE moved_at IS NOT NULL ORDER BY alert_id LIMIT %(limit)s FOR NO KEY UPDATE
+), seen AS (
+    UPDATE alerts a SET moved_at = NULL FROM moved m WHERE a.alert_id = m.alert_id
+)
+SELECT a.alert_id FROM moved m JOIN alerts a USING (alert_id)
+WHERE a.state = 'active' AND a.suppressed_by IS NULL
+  AND NOT EXISTS (SELECT FROM request_alerts ra JOIN service_requests r USING (request_id)
+                  WHERE ra.alert_id = a.alert_id AND r.state IN ('open', 'in_progress', 'waiting'))
+ORDER BY a.alert_id;
+
 -- name: cleared
 -- One of a mass event stands on that as well.
 SELECT ra.request_id, a.alert_id, a.rule, a.resolution, a.suppressed_by,

@@ -121,3 +121,30 @@ RETURNS TABLE (subject text, window_id bigint, collect boolean, rules text[]) LA
 $$;
 COMMENT ON FUNCTION subjects_in_maintenance IS
     'Which of these places and organisations (as alerts.subject) are in which maintenance at that time, and for which rules.';
+
+-- A kit that moves while it fails is theirs who have it now: what was resolved before stays with whom it was, and what goes
+-- on gets a request of its own, which the worker opens. Alerts are locked before requests, each in the order of their ids.
+ALTER TABLE alerts ADD COLUMN moved_at timestamptz;
+COMMENT ON COLUMN alerts.moved_at IS 'When its kit went to others, until it was seen to that they have a request.';
+CREATE INDEX alerts_moved ON alerts (alert_id) WHERE moved_at IS NOT NULL;
+DROP TRIGGER audit_insert ON alerts;
+DROP TRIGGER audit_update ON alerts;
+DROP TRIGGER audit_delete ON alerts;
+CALL audited_for_people('alerts', 'evidence', 'recovering_since', 'acknowledgement', 'heard_at', 'moved_at');
+
+CREATE OR REPLACE FUNCTION move_open_cases() RETURNS trigger LANGUAGE plpgsql
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+BEGIN
+    PERFORM FROM alerts WHERE kit_id = NEW.kit_id AND state = 'active' ORDER BY alert_id FOR NO KEY UPDATE;
+    UPDATE alerts SET organisation_id = NEW.organisation_id, moved_at = now()
+    WHERE kit_id = NEW.kit_id AND state = 'active';
+    PERFORM FROM service_requests WHERE kit_id = NEW.kit_id AND state IN ('open', 'in_progress', 'waiting')
+    ORDER BY request_id FOR UPDATE;
+    UPDATE service_requests SET organisation_id = NEW.organisation_id
+    WHERE kit_id = NEW.kit_id AND state IN ('open', 'in_progress', 'waiting');
+    UPDATE incident_members SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id AND left_at IS NULL;
+    UPDATE commands SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id AND state IN ('pending', 'sent');
+    UPDATE components SET organisation_id = NEW.organisation_id WHERE kit_id = NEW.kit_id;
+    RETURN NULL;
+END
+$$;

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from fleet.alerts.actions import HoldPending, OpenAlert
+from fleet.alerts.actions import Action, ClearAlert, HoldPending, OpenAlert, SetRecovering
 from fleet.alerts.evaluate import evaluate, wake
 from fleet.alerts.judging.catalogue import CATALOGUE, JUDGED, RULE_OF, SCANNED, Source
 from fleet.alerts.judging.facts import Clock, KitFacts, Standing
 from fleet.alerts.judging.parameters import PairingLost, Restarts, checked, plain
 from fleet.alerts.judging.texts import TEXTS
-from fleet.alerts.rules import RuleName
+from fleet.alerts.rules import Resolution, RuleName
 from fleet.errors import InvalidError
 from fleet.state.findings.kinds import Kind
 
@@ -128,6 +128,53 @@ def test_nothing_holds_of_a_kit_that_is_well() -> None:
 @pytest.mark.parametrize(("rule", "changes", "holds"), HOLDS, ids=[f"{rule}-{i}" for i, (rule, *_) in enumerate(HOLDS)])
 def test_what_holds(rule: RuleName, changes: dict[str, Any], holds: bool) -> None:
     assert (rule in holding(replace(WELL, **changes))) is holds
+
+
+RESUMED = replace(CLOCK, clock_s=100_000, resumed_clock_s=99_950)
+"""We listen again since a moment ago: what reached us until then may have waited."""
+
+
+@pytest.mark.parametrize(
+    ("rule", "changes", "told"),
+    [
+        (R.CLOCK_SKEW, {"clock_offset_s": None}, "untold"),
+        (R.CLOCK_SKEW, {"clock_offset_s": 1_200.0}, "holds"),
+        (R.CLOCK_SKEW, {"clock_offset_s": None, "heard_clock_s": 99_951}, "not"),
+        (R.CLOCK_SKEW, {"heard_clock_s": 99_990, "last_heard_at": at(seconds=50)}, "untold"),
+        (R.NO_NETWORK, {"time": at(hours=5)}, "untold"),
+        (R.NO_NETWORK, {"time": at(hours=5), "heard_clock_s": 99_951}, "holds"),
+        (R.NO_NETWORK, {"time": at(hours=5), "network": "none"}, "holds"),
+        (R.NO_NETWORK, {"heard_clock_s": 99_951}, "not"),
+        (R.STORAGE_LOW, {"storage_free_mb": 8_000}, "not"),
+    ],
+)
+def test_what_waited_for_us_tells_nothing_of_its_own_lateness(
+    rule: RuleName, changes: dict[str, Any], told: str
+) -> None:
+    facts = replace(WELL, **{"last_heard_at": WELL.received_at, "heard_clock_s": 99_900} | changes)
+    about = CATALOGUE[rule]
+    assert about.judge is not None
+    found = about.judge(facts, about.default.parameters, RESUMED, NOW)
+    assert ("not" if found is None else "untold" if found.untold else "holds") == told
+
+
+def test_what_is_not_told_leaves_all_as_it_stands() -> None:
+    facts = replace(WELL, last_heard_at=WELL.received_at, heard_clock_s=99_900)
+    rules = {R.CLOCK_SKEW: CATALOGUE[R.CLOCK_SKEW].default}
+    late = replace(RESUMED, clock_s=102_000)
+
+    def steps(standing: Standing, **changes: Any) -> list[Action]:
+        return evaluate(replace(facts, standing={R.CLOCK_SKEW: standing}, **changes), rules, late, NOW)
+
+    assert evaluate(facts, rules, late, NOW) == []
+    assert steps(Standing(alert_id=1, evidence={}, severity="minor")) == []
+    assert steps(Standing(pending_since=at(days=1))) == [
+        HoldPending(1, R.CLOCK_SKEW, at(days=1), {}, NOW + timedelta(seconds=300))
+    ]
+    recovering = Standing(alert_id=1, recovering_since=at(hours=1), clears_at=at(minutes=1))
+    assert steps(recovering) == [SetRecovering(1, at(hours=1), NOW + timedelta(seconds=300))]
+    assert steps(replace(recovering, clears_at=NOW + timedelta(minutes=1))) == []
+    assert steps(recovering, state="paused") == [ClearAlert(1, Resolution.NOT_WATCHED)]
 
 
 def test_the_table_is_whole() -> None:

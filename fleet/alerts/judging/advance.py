@@ -2,8 +2,8 @@
 
 Nothing opens before the condition has held for `for_s`, nothing clears before it has been gone for
 `keep_firing_for_s`. While we may be wrong (`may_open` is False: nobody listens, we catch up, the kit is silent) what
-holds waits as pending and opens nothing. Whatever may hold an opening back further (flapping, mass events,
-suppression) takes these actions and only ever makes less of them.
+holds waits as pending and opens nothing. What a kit's last word cannot tell leaves everything as it is. Whatever may
+hold an opening back further (flapping, mass events, suppression) takes these actions and only ever makes less of them.
 """
 
 from __future__ import annotations
@@ -51,6 +51,8 @@ def advance(judgement: Judgement, standing: Standing, rule: Rule, now: datetime)
     """What to do; nothing when all is as it stands."""
     counts = judgement.watched and rule.enabled
     condition = judgement.condition if counts else None
+    if condition is not None and condition.untold:
+        return _untold(judgement, standing, rule, now)
     if standing.alert_id is None:
         return _without_alert(judgement, condition, standing, rule, now)
     if not counts:
@@ -58,6 +60,17 @@ def advance(judgement: Judgement, standing: Standing, rule: Rule, now: datetime)
     if condition is not None:
         return _still(condition, standing, standing.alert_id, rule)
     return _gone(judgement.settled, standing, standing.alert_id, rule, now)
+
+
+def _untold(judgement: Judgement, standing: Standing, rule: Rule, now: datetime) -> list[Action]:
+    """All stays as it stands until the kit says more; what is due by now is looked at again."""
+    again_at = now + timedelta(seconds=judgement.again_s)
+    if standing.pending_since is not None:
+        return [HoldPending(judgement.kit_id, rule.rule, standing.pending_since, {}, again_at)]
+    due = standing.clears_at is not None and standing.clears_at <= now
+    if standing.alert_id is None or standing.recovering_since is None or not due:
+        return []
+    return [SetRecovering(standing.alert_id, standing.recovering_since, again_at)]
 
 
 def _without_alert(

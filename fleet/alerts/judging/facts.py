@@ -18,10 +18,17 @@ NOTHING: Mapping[str, str] = {}
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A rule's condition holds, and why; `severity` is its own where it is not the rule's."""
+    """A rule's condition holds, and why; `severity` is its own where it is not the rule's.
+
+    `untold` is neither yes nor no: what the kit last said does not tell, and what stands is left as it is.
+    """
 
     evidence: Evidence
     severity: str | None = None
+    untold: bool = False
+
+
+UNTOLD = Condition({}, untold=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +113,15 @@ class KitFacts:
         if self.heard_clock_s is None or self.watch_allowance_s is None:
             return False
         return clock.clock_s > max(self.heard_clock_s, self.watch_from_clock_s or 0.0) + self.watch_allowance_s
+
+    def waited_for_us(self, clock: Clock) -> bool:
+        """Whether its newest heartbeat may have waited while we did not listen: that it came late is no word of it."""
+        if self.heard_clock_s is None or clock.resumed_clock_s <= 0:
+            return False
+        since_s = 0.0
+        if self.last_heard_at is not None and self.received_at is not None:
+            since_s = (self.last_heard_at - self.received_at).total_seconds()
+        return self.heard_clock_s - since_s <= clock.resumed_clock_s
 
     def catching_up(self, clock: Clock) -> bool:
         """Whether what is known may be old because we did not listen: then nothing opens."""

@@ -18,7 +18,10 @@ SELECT after, upto FROM part
 -- own set. Each rule has a bit: what holds against what is pending or alerted.
 WITH reached AS MATERIALIZED (
     SELECT kit_id, CASE WHEN rule_set < cardinality(%(battery)s::real[]) THEN rule_set + 1 ELSE 1 END AS i, battery, charging,
-           storage_free_mb, signal_dbm, network, clock_offset_s, received_at - time AS late, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s
+           storage_free_mb, signal_dbm, network, clock_offset_s, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
+           CASE WHEN %(resumed_clock_s)s > 0
+                 AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) <= %(resumed_clock_s)s
+                THEN NULL ELSE received_at - time END AS late
     FROM kit_latest
     WHERE kit_id > %(after)s AND kit_id <= %(upto)s AND watch_allowance_s IS NOT NULL
       AND (battery < %(any_battery)s::real OR storage_free_mb < %(any_storage_mb)s OR signal_dbm < %(any_signal_dbm)s
@@ -48,6 +51,13 @@ WITH reached AS MATERIALIZED (
           WHERE state = 'active' AND recovering_since IS NULL AND kit_id > %(after)s AND kit_id <= %(upto)s) s
     JOIN unnest(%(rules)s::text[], %(bits)s::integer[]) AS r(rule, bit) USING (rule)
     GROUP BY kit_id
+), untold AS MATERIALIZED (
+    -- What waited for us does not tell whether it would have come late, or whether a clock is ahead.
+    SELECT kit_id, %(no_network)s | %(clock_skew)s AS bits
+    FROM kit_latest
+    WHERE kit_id = ANY (ARRAY(SELECT kit_id FROM standing WHERE bits & (%(no_network)s | %(clock_skew)s) <> 0))
+      AND %(resumed_clock_s)s > 0
+      AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) <= %(resumed_clock_s)s
 ), deferred AS MATERIALIZED (
     -- Looked at again when their maintenance is over.
     SELECT kit_id, bit_or(r.bit) AS bits
@@ -58,5 +68,6 @@ WITH reached AS MATERIALIZED (
 SELECT kit_id
 FROM (SELECT kit_id, bits FROM holding WHERE bits <> 0) h FULL JOIN standing s USING (kit_id)
 LEFT JOIN deferred d USING (kit_id)
-WHERE (coalesce(h.bits, 0) # coalesce(s.bits, 0)) & ~coalesce(d.bits, 0) <> 0
+LEFT JOIN untold u USING (kit_id)
+WHERE (coalesce(h.bits, 0) # coalesce(s.bits, 0)) & ~coalesce(d.bits, 0) & ~(coalesce(u.bits, 0) & ~coalesce(h.bits, 0)) <> 0
 LIMIT %(limit)s

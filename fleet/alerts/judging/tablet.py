@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fleet.alerts.judging.facts import Clock, Condition, KitFacts, deadline_clock_s
+from fleet.alerts.judging.facts import UNTOLD, Clock, Condition, KitFacts, deadline_clock_s
 from fleet.alerts.judging.parameters import ClockSkew, Network, NeverHeard, NotCharging, Storage, TabletBattery
 
 
@@ -43,12 +43,17 @@ def storage_low(facts: KitFacts, parameters: Storage, clock: Clock, now: datetim
 
 
 def no_network(facts: KitFacts, parameters: Network, clock: Clock, now: datetime) -> Condition | None:
-    """The newest heartbeat was made without a network or with a weak one, or came very late."""
+    """The newest heartbeat was made without a network or with a weak one, or came very late.
+
+    That it came late while we did not listen was our doing; whether it would have come in time is not known.
+    """
     told: dict[str, object] = {}
     if facts.network == "none":
         told["network"] = "none"
     if facts.signal_dbm is not None and facts.signal_dbm < parameters.weak_below_dbm and facts.network != "wifi":
         told["signal_dbm"] = facts.signal_dbm
+    if facts.waited_for_us(clock):
+        return Condition(told) if told else UNTOLD
     if facts.time is not None and facts.received_at is not None:
         late_s = (facts.received_at - facts.time).total_seconds()
         if late_s > parameters.late_s:
@@ -57,7 +62,7 @@ def no_network(facts: KitFacts, parameters: Network, clock: Clock, now: datetime
 
 
 def clock_skew(facts: KitFacts, parameters: ClockSkew, clock: Clock, now: datetime) -> Condition | None:
-    """The tablet's clock is off by more than it may."""
+    """The tablet's clock is off by more than it may. One that is ahead looks right in what waited for us."""
     if facts.clock_offset_s is None or abs(facts.clock_offset_s) < parameters.over_s:
-        return None
+        return UNTOLD if facts.waited_for_us(clock) else None
     return Condition({"offset_s": facts.clock_offset_s, "over_s": parameters.over_s})

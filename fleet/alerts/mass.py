@@ -8,7 +8,8 @@ While a wave builds, its first kits are held back, because a kit's own request i
 A window is as long as kits take to be told out: one that is heard every few minutes says so within minutes of the
 cause, one with a long interval at any time within the rhythm of its heartbeats. So each silent kit is looked at in a
 window of its own: the quarter of its interval for which it is overdue before it is silent, between the setting and four
-hours. What is counted together fell out within the last window of each.
+hours. What is counted together fell out within the last window of each. Kits of long intervals are overdue well before
+they are silent: a wave shows as soon as many are, and who falls silent meanwhile waits for up to two windows.
 
 Times are those of the rule's own clock: the listening clock for silence, so that our own outage neither makes nor ends
 a wave, and seconds of the wall clock for every other rule.
@@ -28,6 +29,10 @@ from fleet.alerts.rules import Rule, RuleName, has_held
 OVERDUE_INTERVALS = 1.25
 OVERDUE_SLACK_S = 5.0
 """A kit is overdue, and may be part of a wave, this many of its intervals and this long after it was heard."""
+LONG_INTERVAL_S = 3600.0
+LONG_OVERDUE_INTERVALS = 1.05
+LONG_WAIT_WINDOWS = 2
+"""With a longer interval than this a kit is overdue after so many of them, and may wait for so many windows."""
 LONGEST_GRACE_S = 86_400.0
 """Who stayed silent when an incident cleared has one more interval to be heard, a day at most."""
 WINDOW_OF_INTERVAL = 1 / 4
@@ -115,17 +120,17 @@ class OpenIncidentRow:
 class Opening:
     """A kit for which a rule would open an alert now; `began_s` is when it came to that.
 
-    It waits for a wave that builds no longer than `window_s`, the setting where it is None.
+    It waits for a wave that builds no longer than `wait_s`, the setting's window where it is None.
     """
 
     kit_id: int
     began_s: float
     traits: Traits
-    window_s: float | None = None
+    wait_s: float | None = None
 
     def has_waited(self, clock_s: float, settings: Settings) -> bool:
-        """Whether its window is over."""
-        return clock_s - self.began_s > (settings.window_s if self.window_s is None else self.window_s)
+        """Whether its time to wait is over."""
+        return clock_s - self.began_s > (settings.window_s if self.wait_s is None else self.wait_s)
 
 
 @dataclass(slots=True)
@@ -140,6 +145,12 @@ class Placement:
 def window_s(interval_s: float, settings: Settings = DEFAULT) -> float:
     """How long after each other kits of this interval may turn silent for one and the same cause."""
     return max(settings.window_s, min(interval_s * WINDOW_OF_INTERVAL, LONGEST_WINDOW_S))
+
+
+def wait_s(interval_s: float, settings: Settings = DEFAULT) -> float:
+    """How long a kit of this interval may wait for a wave that builds."""
+    windows = LONG_WAIT_WINDOWS if interval_s > LONG_INTERVAL_S else 1
+    return windows * window_s(interval_s, settings)
 
 
 def threshold(size: int, settings: Settings = DEFAULT) -> float:
@@ -207,17 +218,20 @@ def place(
     """Where each opening of one rule belongs. This only ever narrows: who opens alone would have opened anyway.
 
     A kit joins the open incident of its narrowest cohort, or the wave that stands; one of a wave that builds waits,
-    but no longer than the window. Who fell out before the event is none of its: it opens alone.
+    but no longer than it may. Who fell out before the event is none of its: it opens alone, unless it has been waiting
+    for the wave that stands now.
     """
-    known = sorted(((i.size, i.cohort, i.from_clock_s) for i in incidents), key=lambda each: each[0])
-    known += [(w.size, w.cohort, w.from_clock_s) for w in waves if w.stands]
+    known = sorted(((i.size, i.cohort, i.from_clock_s, False) for i in incidents), key=lambda each: each[0])
+    known += [(w.size, w.cohort, w.from_clock_s, True) for w in waves if w.stands]
     building = [w.cohort for w in waves if not w.stands]
     placed = Placement()
     for each in openings:
-        cohort = next((c for _, c, since in known if c in each.traits and each.began_s >= since), None)
+        waits = not each.has_waited(clock_s, settings)
+        mine = ((c, since, new and waits) for _, c, since, new in known if c in each.traits)
+        cohort = next((c for c, since, awaited in mine if awaited or each.began_s >= since), None)
         if cohort is not None:
             placed.joins[each.kit_id] = cohort
-        elif not each.has_waited(clock_s, settings) and any(c in each.traits for c in building):
+        elif waits and any(c in each.traits for c in building):
             placed.waits.add(each.kit_id)
         else:
             placed.alone.append(each.kit_id)

@@ -122,7 +122,7 @@ def place(
     Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well.
     """
     openings = [
-        Opening(c.kit_id, c.deadline_clock_s, c.traits, mass.window_s(c.interval_s, settings)) for c in candidates
+        Opening(c.kit_id, c.deadline_clock_s, c.traits, mass.wait_s(c.interval_s, settings)) for c in candidates
     ]
     placed = mass.place(openings, waves, incidents, settings, clock_s=clock_s)
     actions: list[Action] = [

@@ -199,6 +199,23 @@ def test_a_kit_waits_for_a_wave_no_longer_than_its_own_window() -> None:
     assert (placed.waits, placed.alone, placed.joins) == ({1, 3}, [2, 4], {})
 
 
+def test_a_kit_that_waited_for_the_wave_that_stands_now_belongs_to_it() -> None:
+    stands = [Wave(cohort_of("operator:TDC"), 3_600, CLOCK_S - 3600, stands=True)]
+    traits = out("operator:TDC", 1).traits
+    found = [Opening(1, CLOCK_S - 7000, traits, 7200), Opening(2, CLOCK_S - 7300, traits, 7200)]
+    placed = mass.place(found, stands, [], DEFAULT, clock_s=CLOCK_S)
+    assert (placed.joins, placed.alone) == ({1: cohort_of("operator:TDC")}, [2])
+    before = mass.place(found, [], [incident("operator:TDC", from_clock_s=CLOCK_S - 3600)], DEFAULT, clock_s=CLOCK_S)
+    assert before.alone == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("interval_s", "wait_s"), [(60, 300), (3600, 900), (4 * 3600, 7200), (12 * 3600, 21_600), (7 * 86_400, 28_800)]
+)
+def test_kits_of_long_intervals_may_wait_longer(interval_s: float, wait_s: float) -> None:
+    assert mass.wait_s(interval_s) == wait_s
+
+
 def test_kits_join_the_narrowest_open_incident() -> None:
     on = [
         incident("fleet:", size=12_000),

@@ -13,14 +13,17 @@ WITH overdue AS MATERIALIZED (
     SELECT kit_id,
            silence_deadline_clock_s(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
                                     %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
-           %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
-               + %(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s AS late,
+           %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s) + %(overdue_slack_s)s + watch_interval_s
+               * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s ELSE %(overdue_intervals)s END AS late,
+           CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_wait_windows)s ELSE 1 END AS windows,
            greatest(%(window_s)s, least(%(window_of_interval)s * watch_interval_s, %(longest_window_s)s)) AS window_s
     FROM kit_latest
     WHERE heard_clock_s + watch_interval_s < %(clock_s)s  -- cheap, and true of whatever is overdue or silent
       AND watch_allowance_s IS NOT NULL
       AND %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
-            + least(%(overdue_intervals)s * watch_interval_s + %(overdue_slack_s)s, watch_allowance_s)
+            + least(%(overdue_slack_s)s + watch_interval_s
+                    * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s ELSE %(overdue_intervals)s END,
+                    watch_allowance_s)
 ), silent AS MATERIALIZED (
     SELECT kit_id, deadline_clock_s, window_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
 ), placed AS MATERIALIZED (
@@ -49,7 +52,7 @@ WITH overdue AS MATERIALIZED (
                ELSE true END
     UNION ALL
     SELECT kit_id, 0, true, window_s FROM overdue
-    WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + window_s
+    WHERE late AND deadline_clock_s BETWEEN %(clock_s)s AND %(clock_s)s + windows * window_s
 ), maintained AS MATERIALIZED (
     SELECT m.kit_id FROM kits_in_maintenance(ARRAY(SELECT kit_id FROM together), %(now)s) m
     WHERE m.rules IS NULL OR 'silent' = ANY (m.rules)

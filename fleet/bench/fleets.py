@@ -15,12 +15,12 @@ from fleet.embedded import postgres
 
 
 @contextmanager
-def temporary_database() -> Iterator[tuple[str, Path]]:
-    """A migrated database on a durable server of its own, and the folder it lies in."""
+def temporary_database(*, durable: bool = True) -> Iterator[tuple[str, Path]]:
+    """A migrated database on a server of its own, and the folder it lies in."""
     with tempfile.TemporaryDirectory(prefix="fleet-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # the database's own user must be able to enter
-        with postgres.start_temporary(folder / "db", durable=True) as dsn:
+        with postgres.start_temporary(folder / "db", durable=durable) as dsn:
             migrate(dsn)
             yield dsn, folder
 

@@ -1,8 +1,8 @@
 """A simulated month on the real ingest and worker: how many requests are right, how many faults are found.
 
 Time is made here and passes in steps; messages, noise and faults are the simulator's, which knows the truth. What the
-server opens is compared with it: a request is right when its kit has that fault, a fault is found when a request (or an
-incident, for what befalls many) speaks of it.
+server opens is compared with it: a request is right when its kit has that fault, a fault is found when a request of its
+kit speaks of it, and what befalls many when an incident does.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import perf_counter
@@ -19,6 +19,8 @@ from typing import Any
 import psycopg
 from psycopg import AsyncConnection
 
+from fleet.alerts.judging.catalogue import CATALOGUE
+from fleet.alerts.rules import RuleName
 from fleet.alerts.worker import tick
 from fleet.bench.fleets import temporary_database
 from fleet.db import roles
@@ -26,10 +28,12 @@ from fleet.db.connect import connect
 from fleet.db.queries import load_queries
 from fleet.ingest.connection import Incoming
 from fleet.ingest.decode import Decoder, Refusal, Report
-from fleet.ingest.listening import MAX_GAP_S, ListeningClock
+from fleet.ingest.listening import MAX_GAP_S, ListeningClock, ListeningState
 from fleet.ingest.store import Writer
 from fleet.protocol.topics import Kind, Topics
-from simulator.lives import DAY_S, HOUR_S, WANTED, Fault, Life, Month, Outage, Said, month
+from simulator.homes import DAY_S, HOUR_S
+from simulator.lives import WANTED, Life, Month, Outage, Said, month
+from simulator.truth import Fault
 
 _SQL = load_queries("fleet.bench", "month.sql")
 STEP_S = 900.0
@@ -38,6 +42,8 @@ LOOKS = 20
 """Ticks of a step, at most; the worker tells when there is more to do."""
 ALSO = {"silent": ("never_heard",)}
 """What a fault may be called as well: a kit that dies before it was ever heard."""
+MANY = "mass_event"
+"""The row of incidents among the causes."""
 OWN_OUTAGES = ((8 * DAY_S, 8 * DAY_S + 6 * HOUR_S), (19 * DAY_S, 19 * DAY_S + 2 * HOUR_S))
 NETWORK_AWAY = Outage("3", 12 * DAY_S + 2 * HOUR_S, 13 * DAY_S + 4 * HOUR_S)
 """Long enough for kits that are always on to be missed."""
@@ -45,30 +51,41 @@ NETWORK_AWAY = Outage("3", 12 * DAY_S + 2 * HOUR_S, 13 * DAY_S + 4 * HOUR_S)
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A service request as it was opened; `at_s` from the month's beginning, `member` tells of a kit in an incident."""
+    """A service request as it was opened or opened again; `at_s` from the month's beginning."""
 
     kit: str
     cause: str
     at_s: float
-    member: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedForMany:
+    """An incident as it was opened; it asks for somebody as a request does. `cohort` is written `kind:value`."""
+
+    rule: str
+    cohort: str
+    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class CauseResult:
-    """Requests and faults of one cause."""
+    """Requests and faults of one cause; `late_s` is the median, NaN where none was found."""
 
     faults: int
     found: int
     requests: int
     right: int
+    late_s: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class MonthResult:
     """`precision` is the share of requests that are right, `recall` the share of faults that were found.
 
-    `repeated` are right requests beyond the first of a fault; they count as wrong. `late_s` is how long after it could
-    be known a fault was found, the median.
+    What befalls many is one fault, and each incident one request: it is right when it names those of an outage that is,
+    once. `repeated` are right requests beyond the first of a fault; they count as wrong. `late_s` is how long after it
+    could be known a fault was found, the median, and `late_most_s` what 95 % of them stay below: known is what the kit
+    told or should have told, for as long as the rule waits.
     """
 
     kits: int
@@ -81,13 +98,25 @@ class MonthResult:
     faults: int
     incidents: int
     late_s: float
+    late_most_s: float
     took_s: float
     by_cause: dict[str, CauseResult] = field(default_factory=dict)
 
 
+@dataclass(slots=True)
+class _Tally:
+    """What is counted, by cause."""
+
+    true: Counter[str] = field(default_factory=Counter)
+    requests: Counter[str] = field(default_factory=Counter)
+    right: Counter[str] = field(default_factory=Counter)
+    late_s: dict[str, list[float]] = field(default_factory=dict)
+    repeated: int = 0
+
+
 def measure(kits: int = 10_000, days: int = 30, *, seed: int = 1) -> MonthResult:
     """Play a month on a database of its own."""
-    with temporary_database() as (dsn, _):
+    with temporary_database(durable=False) as (dsn, _):
         return asyncio.run(play(dsn, kits, days, seed=seed))
 
 
@@ -101,53 +130,86 @@ async def play(dsn: str, kits: int, days: int, *, seed: int = 1, step_s: float =
     await player.play(days * DAY_S)
     opened, incidents = await _opened(dsn, begin)
     took_s = round(perf_counter() - began_s, 1)
-    return judged(
-        made.faults, opened, kits=kits, days=days, messages=player.messages, incidents=incidents, took_s=took_s
-    )
+    known_s = {life.kit: life.known_s for life in made.lives if life.known_s is not None}
+    outages = [each for each in made.outages if each.end_s <= days * DAY_S]
+    about = {"kits": kits, "days": days, "messages": player.messages, "took_s": took_s}
+    return judged(made.faults, opened, known_s, outages=outages, incidents=incidents, **about)
 
 
-def judged(faults: Sequence[Fault], opened: Iterable[Opened], **about: Any) -> MonthResult:
-    """Compare what was opened with what was true."""
-    of_kit = {fault.kit: fault for fault in faults}
-    right: Counter[str] = Counter()
-    requests: Counter[str] = Counter()
-    first: dict[str, Opened] = {}
-    asked: set[str] = set()
-    repeated = 0
-    for each in sorted(opened, key=lambda each: each.at_s):
-        fault = of_kit.get(each.kit)
-        fits = fault is not None and _speaks_of(each, fault)
-        if not each.member:
-            requests[each.cause] += 1
-        if not fits:
-            continue
-        first.setdefault(each.kit, each)
-        if not each.member:
-            repeated += each.kit in asked
-            right[each.cause] += each.kit not in asked
-            asked.add(each.kit)
-    found = Counter(of_kit[kit].cause for kit in first)
-    true = Counter(fault.cause for fault in faults)
-    late = sorted(each.at_s - of_kit[kit].start_s - of_kit[kit].noticeable_s for kit, each in first.items())
+def judged(
+    faults: Sequence[Fault],
+    opened: Iterable[Opened],
+    known_s: Mapping[str, float] | None = None,
+    *,
+    outages: Sequence[Outage] = (),
+    incidents: Sequence[OpenedForMany] = (),
+    **about: Any,
+) -> MonthResult:
+    """Compare what was opened with what was true; `known_s` is when each kit's fault first showed."""
+    tally = _Tally(true=Counter(fault.cause for fault in faults))
+    _judge_requests(tally, {fault.kit: fault for fault in faults}, opened, known_s or {})
+    _judge_incidents(tally, outages, incidents)
+    late = sorted(each for some in tally.late_s.values() for each in some)
+    requests, true, right = tally.requests.total(), tally.true.total(), tally.right.total()
     return MonthResult(
-        precision=round(right.total() / requests.total(), 4) if requests else math.nan,
-        recall=round(found.total() / len(faults), 4) if faults else math.nan,
-        requests=requests.total(),
-        repeated=repeated,
-        faults=len(faults),
-        late_s=late[len(late) // 2] if late else math.nan,
-        by_cause={
-            cause: CauseResult(true[cause], found[cause], requests[cause], right[cause])
-            for cause in sorted(true.keys() | requests.keys())
-        },
+        precision=round(right / requests, 4) if requests else math.nan,
+        recall=round(right / true, 4) if true else math.nan,
+        requests=requests,
+        repeated=tally.repeated,
+        faults=true,
+        incidents=len(incidents),
+        late_s=_share_below(late, 0.5),
+        late_most_s=_share_below(late, 0.95),
+        by_cause={cause: _cause(tally, cause) for cause in sorted(tally.true.keys() | tally.requests.keys())},
         **about,
     )
+
+
+def _judge_requests(
+    tally: _Tally, of_kit: Mapping[str, Fault], opened: Iterable[Opened], known_s: Mapping[str, float]
+) -> None:
+    asked: set[str] = set()
+    for each in sorted(opened, key=lambda each: each.at_s):
+        fault = of_kit.get(each.kit)
+        if fault is None or not _speaks_of(each, fault):
+            tally.requests[each.cause] += 1
+            continue
+        tally.requests[fault.cause] += 1
+        if each.kit in asked:
+            tally.repeated += 1
+            continue
+        asked.add(each.kit)
+        tally.right[fault.cause] += 1
+        due_s = known_s.get(each.kit, fault.start_s) + CATALOGUE[RuleName(fault.cause)].default.for_s
+        tally.late_s.setdefault(fault.cause, []).append(each.at_s - due_s)
+
+
+def _judge_incidents(tally: _Tally, outages: Sequence[Outage], incidents: Sequence[OpenedForMany]) -> None:
+    """Each outage is one incident of silence, named by its network; any other incident is wrong."""
+    left = list(outages)
+    tally.true[MANY] += len(left)
+    for each in sorted(incidents, key=lambda each: each.at_s):
+        tally.requests[MANY] += 1
+        mine = [o for o in left if each.cohort == f"operator:{o.operator}" and o.start_s <= each.at_s <= o.end_s]
+        if each.rule == RuleName.SILENT and mine:
+            left.remove(mine[0])
+            tally.right[MANY] += 1
 
 
 def _speaks_of(each: Opened, fault: Fault) -> bool:
     """Whether it is about this fault: by name, and while it lasted or an hour after, until all of it has been said."""
     named = each.cause == fault.cause or each.cause in ALSO.get(fault.cause, ())
     return named and fault.start_s <= each.at_s <= fault.end_s + HOUR_S
+
+
+def _cause(tally: _Tally, cause: str) -> CauseResult:
+    right = tally.right[cause]
+    late_s = _share_below(sorted(tally.late_s.get(cause, [])), 0.5)
+    return CauseResult(tally.true[cause], right, tally.requests[cause], right, late_s)
+
+
+def _share_below(values: Sequence[float], share: float) -> float:
+    return round(values[int(len(values) * share)], 1) if values else math.nan
 
 
 class _Player:
@@ -197,12 +259,16 @@ class _Player:
         self.messages += len(heard)
         for start in range(0, max(len(heard), 1), BATCH):
             batch = heard[start : start + BATCH]
-            self._listen(batch[-1].received_s if start + BATCH < len(heard) else to_s)
+            last = start + BATCH >= len(heard)
+            if (
+                last or self._clock.state is ListeningState.LISTENING
+            ):  # the clock stands until the backlog is worked off
+                self._listen(to_s if last else batch[-1].received_s)
             await self._store(batch, to_s, books)
 
     def _listen(self, until_s: float) -> None:
         at_s = self._clock.credited_at_s or 0.0
-        if self._clock.state != "listening":
+        if self._clock.state is not ListeningState.LISTENING:
             at_s = until_s - MAX_GAP_S / 2
         while at_s < until_s:
             at_s = min(at_s + MAX_GAP_S / 2, until_s)
@@ -245,16 +311,13 @@ def _enter(dsn: str, lives: Sequence[Life], begin: datetime) -> None:
         connection.execute(b"ANALYZE kits, kit_latest")
 
 
-async def _opened(dsn: str, begin: datetime) -> tuple[list[Opened], int]:
+async def _opened(dsn: str, begin: datetime) -> tuple[list[Opened], list[OpenedForMany]]:
     connection = await connect(dsn, role="bench")
     try:
         cursor = await connection.execute(_SQL["opened"])
-        opened = [
-            Opened(kit, cause, (at - begin).total_seconds(), member)
-            for kit, cause, at, member in await cursor.fetchall()
-        ]
+        opened = [Opened(kit, cause, (at - begin).total_seconds()) for kit, cause, at in await cursor.fetchall()]
         cursor = await connection.execute(_SQL["incidents"])
-        row = await cursor.fetchone()
-        return opened, row[0] if row else 0
+        many = [OpenedForMany(rule, named, (at - begin).total_seconds()) for rule, named, at in await cursor.fetchall()]
+        return opened, many
     finally:
         await connection.close()

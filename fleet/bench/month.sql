@@ -14,13 +14,11 @@ UPDATE listening SET updated_at = %(now)s
 
 -- name: opened
 -- A request that is opened again asks for somebody once more, so it counts like a new one.
-SELECT k.kit, r.cause, r.opened_at, false FROM service_requests r JOIN kits k USING (kit_id)
+SELECT k.kit, r.cause, r.opened_at FROM service_requests r JOIN kits k USING (kit_id)
 UNION ALL
-SELECT k.kit, r.cause, e.at, false
+SELECT k.kit, r.cause, e.at
 FROM request_events e JOIN service_requests r USING (request_id) JOIN kits k USING (kit_id)
 WHERE e.what = 'state' AND e.body ->> 'to' = 'open' AND e.body ->> 'from' IN ('resolved', 'closed')
-UNION ALL
-SELECT k.kit, i.rule, m.joined_at, true FROM incident_members m JOIN incidents i USING (incident_id) JOIN kits k USING (kit_id)
 
 -- name: incidents
-SELECT count(*) FROM incidents
+SELECT rule, cohort_kind || ':' || cohort_value, opened_at FROM incidents

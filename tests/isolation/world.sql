@@ -148,3 +148,6 @@ INSERT INTO maintenance_deferred (kit_id, rule, window_id) SELECT kit_id, 'silen
 -- name: shelf
 INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by)
 SELECT kit_id, 'silent', now() + interval '1 day', 'major', %(side)s, 'world' FROM kits WHERE kit = %(kit)s;
+
+-- name: owned_line
+SELECT note_audit('kits.told', 'kits', %(side)s, NULL, NULL, NULL, %(side)s, kit_id) FROM kits WHERE kit = %(kit)s;

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from fleet.alerts.cohorts import Cohort
-from fleet.alerts.rules import Outcome, Resolution, RuleName
+from fleet.alerts.rules import Line, Outcome, Resolution, RuleName
 
 Evidence = Mapping[str, Any]
 """Machine-readable reason of an alert; becomes JSON."""
@@ -18,8 +18,9 @@ Evidence = Mapping[str, Any]
 class OpenAlert:
     """Open an alert and its service request, or join the open request of the same cause.
 
-    `severity` is the alert's own, where it is not its rule's; `version` that of the settings it was judged by. With a
-    `cohort` it is a member's of the open incident of that cohort: suppressed by it, without a request.
+    `severity` is the alert's own, where it is not its rule's; `version` that of the settings it was judged by, and
+    `line` who answers by those. With a `cohort` it is a member's of the open incident of that cohort: suppressed by it,
+    without a request.
     """
 
     kit_id: int
@@ -28,6 +29,7 @@ class OpenAlert:
     severity: str | None = None
     version: int | None = None
     cohort: Cohort | None = None
+    line: Line | None = None
 
 
 @dataclass(frozen=True, slots=True)

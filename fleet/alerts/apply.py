@@ -100,6 +100,7 @@ async def _open_alerts(
         "kit_ids": [a.kit_id for a in actions],
         "evidence": [Jsonb(a.evidence) for a in actions],
         "versions": [a.version for a in actions],
+        "lines": [a.line if a.line != rule.line else None for a in actions],
         "rule": rule.rule,
         "severity": rule.severity,
         "now": now,

@@ -1,13 +1,13 @@
 -- name: open_alerts
 WITH given AS (
     SELECT * FROM unnest(%(kit_ids)s::integer[], %(evidence)s::jsonb[], %(versions)s::integer[],
-                         %(suppressed_by)s::text[], %(flapping)s::boolean[])
-        AS g(kit_id, evidence, rule_version, suppressed_by, flapping)
+                         %(suppressed_by)s::text[], %(flapping)s::boolean[], %(lines)s::text[])
+        AS g(kit_id, evidence, rule_version, suppressed_by, flapping, line)
 ), dropped AS (
     DELETE FROM pending_alerts p USING given g WHERE p.kit_id = g.kit_id AND p.rule = %(rule)s
 ), opened AS (
-    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, rule_version, suppressed_by, flapping)
-    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence, rule_version, suppressed_by, flapping FROM given
+    INSERT INTO alerts (kit_id, rule, severity, state, opened_at, evidence, rule_version, suppressed_by, flapping, line)
+    SELECT kit_id, %(rule)s, %(severity)s, 'active', %(now)s, evidence, rule_version, suppressed_by, flapping, line FROM given
     ON CONFLICT (kit_id, rule) WHERE state = 'active' DO NOTHING
     RETURNING alert_id
 )

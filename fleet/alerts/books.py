@@ -73,7 +73,7 @@ def _without_alert(facts: BookFacts, rule: Rule, now: datetime) -> list[Action]:
         return []
     evidence, severity = _evidence(facts), _severity(facts, rule)
     if facts.kit_id is not None:
-        return [OpenAlert(facts.kit_id, rule.rule, evidence, severity, rule.version)]
+        return [OpenAlert(facts.kit_id, rule.rule, evidence, severity, rule.version, line=rule.line)]
     assert facts.subject is not None
     return [OpenSubjectAlert(facts.subject, facts.organisation_id, rule.rule, evidence, severity, rule.version)]
 

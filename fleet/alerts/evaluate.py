@@ -15,6 +15,7 @@ from fleet.alerts.judging.advance import Judgement, advance
 from fleet.alerts.judging.catalogue import CATALOGUE, JUDGED, About, Source
 from fleet.alerts.judging.facts import Clock, Condition, KitFacts, Standing
 from fleet.alerts.rules import Resolution, Rule, RuleName
+from fleet.alerts.silence import regrade
 
 Rules = Mapping[RuleName, Rule]
 SOONEST_AGAIN_S, LATEST_AGAIN_S = 60.0, 3600.0
@@ -34,6 +35,9 @@ def evaluate(facts: KitFacts, rules: Rules, clock: Clock, now: datetime) -> list
         judgement = judgement_of(facts, rule, standing or _NOTHING, clock, now)
         if judgement.condition is not None or standing is not None:
             actions += advance(judgement, standing or _NOTHING, rule, now)
+    silent = facts.standing.get(RuleName.SILENT)
+    if silent is not None and RuleName.SILENT in rules:
+        actions += regrade(silent, rules[RuleName.SILENT])
     return actions
 
 

@@ -39,7 +39,7 @@ async def settings(connection: Connection) -> Settings:
     """Every rule with the variants that apply to some kits."""
     base = await rules(connection)
     variants = [
-        Variant(**{**row, "rule": RuleName(row["rule"])})
+        Variant(**{**row, "rule": RuleName(row["rule"]), "line": None if row["line"] is None else Line(row["line"])})
         for row in await _dicts(connection, "variants", {})
         if row["rule"] in base
     ]

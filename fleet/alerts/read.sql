@@ -7,7 +7,7 @@ WITH RECURSIVE depths AS (
     UNION ALL
     SELECT o.organisation_id, d.depth + 1 FROM organisations o JOIN depths d ON o.parent_id = d.organisation_id
 )
-SELECT v.variant_id, v.rule, v.version, coalesce(d.depth, 0) AS depth, v.programme, v.kit_type, v.model_id, v.severity,
+SELECT v.variant_id, v.rule, v.version, coalesce(d.depth, 0) AS depth, v.programme, v.kit_type, v.model_id, v.severity, v.line,
        v.for_s, v.keep_firing_for_s, v.enabled, v.parameters
 FROM rule_variants v LEFT JOIN depths d USING (organisation_id)
 

@@ -5,7 +5,7 @@ Who is silent is a subtraction on the listening clock (`is_silent` in the databa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,14 +17,18 @@ from fleet.alerts.actions import (
     JoinIncident,
     LeaveIncident,
     OpenAlert,
+    RefreshEvidence,
     SetRecovering,
 )
 from fleet.alerts.cohorts import Cohort, Traits, cohort_of
+from fleet.alerts.judging.facts import Standing
 from fleet.alerts.mass import OpenIncidentRow, Opening, Settings, Wave
 from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName, has_held
 
 LISTENING_STALE_S = 5.0
 """A listening clock not written for this long says nothing about now."""
+ALIKE: Mapping[int, Rule] = {}
+"""No kit has a rule of its own."""
 OPENED_PER_TICK = 2_000
 """Alerts of a tick; more wait for the next, so that a tick stays short."""
 
@@ -55,6 +59,7 @@ class Candidate:
     last_heard_at: datetime | None
     cohorts: Sequence[str] = field(default=(), kw_only=True)
     interval_s: float = field(default=0.0, kw_only=True)
+    rule_set: int = field(default=0, kw_only=True)
 
     @property
     def traits(self) -> Traits:
@@ -81,6 +86,7 @@ class SilentAlert:
     heard_clock_s: float | None
     allowance_s: float | None
     silent: bool
+    rule_set: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class Member:
     heard_clock_s_now: float | None
     allowance_s_now: float | None
     silent: bool
+    rule_set: int = 0
 
 
 def evidence_of(candidate: Candidate, clock_s: float) -> dict[str, object]:
@@ -116,10 +123,12 @@ def place(
     *,
     clock_s: float,
     rule: Rule,
+    varied: Mapping[int, Rule] = ALIKE,
 ) -> tuple[list[Action], int]:
     """Where each newly silent kit belongs: in an incident, in an alert of its own, or nowhere yet.
 
-    Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well.
+    Opens a bounded number of alerts, the longest silent first; returns how many kits are held back as well. `varied` is
+    the rule for kits with a set of variants.
     """
     openings = [
         Opening(c.kit_id, c.deadline_clock_s, c.traits, mass.wait_s(c.interval_s, settings)) for c in candidates
@@ -131,10 +140,25 @@ def place(
         if c.kit_id in placed.joins
     ]
     alone = frozenset(placed.alone)
-    ready = [c for c in candidates if c.kit_id in alone and clock_s - c.deadline_clock_s >= rule.for_s]
+    ready = [
+        (c, own)
+        for c in candidates
+        if c.kit_id in alone and clock_s - c.deadline_clock_s >= (own := varied.get(c.rule_set, rule)).for_s
+    ]
     held = len(candidates) - len(actions) - len(ready)
-    actions += [OpenAlert(c.kit_id, RuleName.SILENT, evidence_of(c, clock_s)) for c in ready[:OPENED_PER_TICK]]
+    actions += [_opening(c.kit_id, evidence_of(c, clock_s), own) for c, own in ready[:OPENED_PER_TICK]]
     return actions, held
+
+
+def regrade(standing: Standing, rule: Rule) -> list[Action]:
+    """What a change of the settings makes of an alert that stands."""
+    if standing.alert_id is None or standing.evidence is None or not rule.enabled or standing.version == rule.version:
+        return []
+    return [RefreshEvidence(standing.alert_id, standing.evidence, rule.severity, rule.version)]
+
+
+def _opening(kit_id: int, evidence: Evidence, rule: Rule) -> OpenAlert:
+    return OpenAlert(kit_id, RuleName.SILENT, evidence, rule.severity, rule.version, line=rule.line)
 
 
 def merge(alerts: Sequence[SilentAlert], cohort: Cohort) -> list[Action]:
@@ -187,14 +211,16 @@ def judge_member(member: Member, rule: Rule) -> list[Action]:
     return []
 
 
-def release(members: Sequence[Releasable], budget: int, clock_s: float) -> list[Action]:
+def release(
+    members: Sequence[Releasable], budget: int, clock_s: float, rule: Rule, varied: Mapping[int, Rule] = ALIKE
+) -> list[Action]:
     """Give members that stayed silent alerts of their own, `budget` of them at most."""
     ready = [m for m in members if mass.is_releasable(clock_s, m.cleared_clock_s, m.interval_s)]
     actions: list[Action] = []
     for member in ready[:budget]:
         evidence = {**evidence_of(member, clock_s), "incident": member.incident_id}
         actions.append(LeaveIncident(member.incident_id, member.kit_id, Outcome.RELEASED))
-        actions.append(OpenAlert(member.kit_id, RuleName.SILENT, evidence))
+        actions.append(_opening(member.kit_id, evidence, varied.get(member.rule_set, rule)))
     return actions
 
 

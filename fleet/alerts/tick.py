@@ -35,9 +35,9 @@ SWEEPS_PER_TICK = 2
 """Batches of the round after a change of the settings: nobody waits for those."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Moment:
-    """What a tick decides by."""
+    """What a tick decides by; `settings` are read anew when kits turn out to have a set of variants of their own."""
 
     settings: Settings
     clock: Clock
@@ -58,7 +58,7 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
         await _batches(connection, read.take_from_sweep, SWEEPS_PER_TICK, at, result)
     if RuleName.SILENT in at.settings.base:
         async with connection.transaction():
-            await silent.look(connection, at.settings.base, now, result)
+            await silent.look(connection, at.settings, now, result)
     async with connection.transaction():
         result.applied.add(await gathering.review(connection, at.settings.base, at.clock.clock_s, now))
         result.applied.requests_opened += await review.lift(connection, now)
@@ -103,6 +103,9 @@ async def _evaluate(connection: Connection, kit_ids: Sequence[int], at: _Moment,
     if at.settings.varies:
         await read.assign_sets(connection, kit_ids)
     facts = await read.facts(connection, kit_ids, at.settings, at.now)
+    if at.settings.varies and any(each.rule_set not in at.settings.of for each in facts):
+        at.settings = await read.settings(connection)
+        facts = await read.facts(connection, kit_ids, at.settings, at.now)
     actions, wakes = [], {}
     for each in facts:
         rules = at.settings.rules_of(each.rule_set)

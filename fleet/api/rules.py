@@ -98,9 +98,10 @@ class RuleEdit(Body):
 
 
 class VariantFields(Body):
-    """What is set otherwise; null is as without the variant."""
+    """What is set otherwise; null is as without the variant. How often a kit should be heard is set with the kit."""
 
     severity: Severity | None = None
+    line: SupportLine | None = None
     for_s: Delay | None = None
     keep_firing_for_s: Delay | None = None
     enabled: bool | None = None
@@ -131,6 +132,7 @@ class Variant(Answer):
     kit_type: str | None
     model_id: int | None
     severity: Severity | None
+    line: SupportLine | None
     for_s: float | None
     keep_firing_for_s: float | None
     enabled: bool | None

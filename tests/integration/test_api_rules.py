@@ -116,8 +116,13 @@ async def test_variants_that_make_no_sense(client: httpx.AsyncClient, new: dict[
     problem(await client.post(f"{STORAGE}/variants", json=new), 422, field)
 
 
-async def test_silence_has_no_variants(client: httpx.AsyncClient) -> None:
-    problem(await client.post(f"{RULES}/silent/variants", json={"programme": "KOL", "for_s": 1}), 422, "rule")
+async def test_silence_is_set_otherwise_for_some_as_every_rule_is(client: httpx.AsyncClient) -> None:
+    made = await client.post(f"{RULES}/silent/variants", json={"programme": "KOL", "line": "service", "for_s": 60})
+    assert made.status_code == 201
+    assert (made.json()["line"], made.json()["severity"]) == ("service", None)
+    problem(await client.post(f"{RULES}/silent/variants", json={"programme": "X", "parameters": {"s": 1}}), 422)
+    path = f"{RULES}/silent/variants/{made.json()['id']}"
+    assert (await client.patch(path, json={"line": None, "enabled": False})).json()["line"] is None
 
 
 async def test_who_is_bound_to_an_organisation_edits_its_own_variants_only(database: str) -> None:

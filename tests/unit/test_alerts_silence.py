@@ -177,7 +177,7 @@ def test_an_incident_takes_over_who_is_silent_still() -> None:
 )
 def test_release_waits_one_more_interval_of_at_most_a_day(interval_s: float, clock_s: float, ready: bool) -> None:
     waiting = Releasable(7, 100.0, 180.0, 280.0, NOW, 2, 1000.0, interval_s=interval_s)
-    actions = release([waiting], 20, clock_s)
+    actions = release([waiting], 20, clock_s, RULE)
     assert bool(actions) is ready
     if ready:
         assert actions[0] == LeaveIncident(2, 7, Outcome.RELEASED)
@@ -187,7 +187,7 @@ def test_release_waits_one_more_interval_of_at_most_a_day(interval_s: float, clo
 
 def test_release_is_bounded() -> None:
     members = [Releasable(kit, 100.0, 180.0, 280.0, NOW, 2, 1000.0, interval_s=60.0) for kit in range(50)]
-    actions = release(members, 15, 5000.0)
+    actions = release(members, 15, 5000.0, RULE)
     assert sum(isinstance(a, OpenAlert) for a in actions) == 15
     assert sum(isinstance(a, LeaveIncident) for a in actions) == 15
 

@@ -82,7 +82,7 @@ def _without_alert(
     since = _lasting_since(standing, judgement, rule) or judgement.told_at or now
     if judgement.may_open and has_held(since, judgement.told_at or now, rule.for_s):
         severity = condition.severity or rule.severity
-        return [OpenAlert(kit_id, rule.rule, condition.evidence, severity, version=rule.version)]
+        return [OpenAlert(kit_id, rule.rule, condition.evidence, severity, version=rule.version, line=rule.line)]
     due_at = since + timedelta(seconds=rule.for_s)
     if due_at <= now:
         due_at = now + timedelta(seconds=judgement.again_s)

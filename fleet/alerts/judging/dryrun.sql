@@ -27,7 +27,7 @@ SELECT began_at, ended_at FROM listening_outages WHERE ended_at IS NULL OR ended
 SELECT min(began_at) FROM listening_outages;
 
 -- name: variants
-SELECT kit_id, variant_id, version, depth, programme, kit_type, model_id, severity, for_s, keep_firing_for_s, enabled,
+SELECT kit_id, variant_id, version, depth, programme, kit_type, model_id, severity, line, for_s, keep_firing_for_s, enabled,
        parameters
 FROM variants_applying(%(rule)s, %(kit_ids)s) ORDER BY kit_id, variant_id;
 

@@ -11,7 +11,7 @@ from typing import Any
 from psycopg import errors
 from psycopg.types.json import Jsonb
 
-from fleet.alerts.judging.catalogue import CATALOGUE, Source
+from fleet.alerts.judging.catalogue import CATALOGUE
 from fleet.alerts.judging.parameters import checked, plain
 from fleet.alerts.rules import PRIORITY_OF, RuleName
 from fleet.db.queries import load_queries
@@ -26,9 +26,9 @@ RULE_FIELDS = (
     "severity", "line", "priority", "for_s", "keep_firing_for_s", "enabled", "parameters",
     "flap_openings", "flap_window_s", "flap_quiet_s",
 )  # fmt: skip
-VARIANT_FIELDS = ("severity", "for_s", "keep_firing_for_s", "enabled", "parameters", "note")
+VARIANT_FIELDS = ("severity", "line", "for_s", "keep_firing_for_s", "enabled", "parameters", "note")
 SCOPE_FIELDS = ("organisation", "programme", "kit_type", "model_id")
-_OVERRIDES = ("severity", "for_s", "keep_firing_for_s", "enabled", "parameters")
+_OVERRIDES = ("severity", "line", "for_s", "keep_firing_for_s", "enabled", "parameters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,7 @@ class VariantRow:
     kit_type: str | None
     model_id: int | None
     severity: str | None
+    line: str | None
     for_s: float | None
     keep_firing_for_s: float | None
     enabled: bool | None
@@ -150,8 +151,6 @@ async def add_variant(connection: Connection, rule: str, given: Mapping[str, Any
     the caller's organisations.
     """
     await find_rule(connection, rule)
-    if CATALOGUE[RuleName(rule)].source is Source.CLOCK and rule == RuleName.SILENT:
-        raise InvalidError("rule", "how often a kit should be heard is set with the kit, not by a variant")
     if await fetch_value(connection, _SQL["count_variants"], {"rule": rule}) >= MOST_VARIANTS:
         raise ConflictError(f"a rule has at most {MOST_VARIANTS} variants")
     after = {name: given.get(name) for name in (*SCOPE_FIELDS, *VARIANT_FIELDS)}

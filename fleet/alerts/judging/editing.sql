@@ -21,7 +21,7 @@ WHERE rule = %(rule)s;
 SELECT organisation_id FROM organisations WHERE slug = %(slug)s;
 
 -- name: variants
-SELECT v.variant_id, v.rule, o.slug AS organisation, v.programme, v.kit_type, v.model_id, v.severity, v.for_s,
+SELECT v.variant_id, v.rule, o.slug AS organisation, v.programme, v.kit_type, v.model_id, v.severity, v.line, v.for_s,
        v.keep_firing_for_s, v.enabled, v.parameters, v.note, v.version, v.created_at, v.updated_at
 FROM rule_variants v LEFT JOIN organisations o USING (organisation_id)
 WHERE v.rule = %(rule)s AND v.variant_id > %(after)s AND (%(id)s::integer IS NULL OR v.variant_id = %(id)s)
@@ -34,9 +34,9 @@ SELECT count(*) FROM rule_variants WHERE rule = %(rule)s;
 SELECT variant_id FROM rule_variants WHERE variant_id = %(id)s FOR UPDATE;
 
 -- name: add_variant
-INSERT INTO rule_variants (rule, organisation_id, programme, kit_type, model_id, severity, for_s, keep_firing_for_s,
+INSERT INTO rule_variants (rule, organisation_id, programme, kit_type, model_id, severity, line, for_s, keep_firing_for_s,
                            enabled, parameters, note)
-VALUES (%(rule)s, %(organisation_id)s, %(programme)s, %(kit_type)s, %(model_id)s, %(severity)s, %(for_s)s,
+VALUES (%(rule)s, %(organisation_id)s, %(programme)s, %(kit_type)s, %(model_id)s, %(severity)s, %(line)s, %(for_s)s,
         %(keep_firing_for_s)s, %(enabled)s, %(parameters)s, %(note)s)
 RETURNING variant_id;
 
@@ -45,8 +45,8 @@ UPDATE rule_variants SET version = %(version)s WHERE variant_id = %(id)s;
 
 -- name: write_variant
 UPDATE rule_variants
-SET severity = %(severity)s, for_s = %(for_s)s, keep_firing_for_s = %(keep_firing_for_s)s, enabled = %(enabled)s,
-    parameters = %(parameters)s, note = %(note)s, version = %(version)s, updated_at = now()
+SET severity = %(severity)s, line = %(line)s, for_s = %(for_s)s, keep_firing_for_s = %(keep_firing_for_s)s,
+    enabled = %(enabled)s, parameters = %(parameters)s, note = %(note)s, version = %(version)s, updated_at = now()
 WHERE variant_id = %(id)s;
 
 -- name: remove_variant

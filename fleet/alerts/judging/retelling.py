@@ -21,7 +21,7 @@ from fleet.alerts.judging.replay import SpanStory, Story, Told, ToldStory
 from fleet.alerts.judging.settings import Variant
 from fleet.alerts.judging.spells import INCIDENT, MAINTENANCE, Spell
 from fleet.alerts.quieting.suppress import shelved
-from fleet.alerts.rules import RuleName
+from fleet.alerts.rules import Line, RuleName
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_dicts, fetch_value
 
@@ -211,5 +211,6 @@ async def _spells(
 async def _variants(connection: Connection, rule: RuleName, values: Mapping[str, Any]) -> dict[int, list[Variant]]:
     found: dict[int, list[Variant]] = defaultdict(list)
     for row in await fetch_dicts(connection, SQL["variants"], values):
-        found[row.pop("kit_id")].append(Variant(rule=rule, **row))
+        line = row.pop("line")
+        found[row.pop("kit_id")].append(Variant(rule=rule, line=None if line is None else Line(line), **row))
     return found

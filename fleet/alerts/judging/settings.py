@@ -8,7 +8,7 @@ from typing import Any
 
 from fleet.alerts.judging.catalogue import CATALOGUE
 from fleet.alerts.judging.parameters import checked
-from fleet.alerts.rules import Rule, RuleName, graded
+from fleet.alerts.rules import Line, Rule, RuleName, graded
 
 Rules = Mapping[RuleName, Rule]
 
@@ -25,6 +25,7 @@ class Variant:
     kit_type: str | None = None
     model_id: int | None = None
     severity: str | None = None
+    line: Line | None = None
     for_s: float | None = None
     keep_firing_for_s: float | None = None
     enabled: bool | None = None
@@ -42,7 +43,7 @@ def varied(rule: Rule, variants: Iterable[Variant]) -> Rule:
     for each in sorted(variants, key=lambda variant: variant.order):
         told = {
             name: value
-            for name in ("for_s", "keep_firing_for_s", "enabled")
+            for name in ("line", "for_s", "keep_firing_for_s", "enabled")
             if (value := getattr(each, name)) is not None
         }
         parameters = checked(CATALOGUE[rule.rule].parameters, each.parameters, base=rule.parameters)

@@ -36,7 +36,7 @@ from fleet.alerts.quieting import store as quieting
 from fleet.alerts.quieting.suppress import Opening as Beginning
 from fleet.alerts.quieting.suppress import suppressor
 from fleet.alerts.requests.opening import open_for_alerts
-from fleet.alerts.rules import Outcome, Resolution, Rule, RuleName
+from fleet.alerts.rules import Line, Outcome, Resolution, Rule, RuleName
 from fleet.db.queries import load_queries
 
 Connection = AsyncConnection[Any]
@@ -69,6 +69,7 @@ class _Recent:
     evidence: Evidence
     severity: str
     version: int | None
+    line: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,8 @@ class _Step:
         self.taken.update(each.alert_id for each in fresh)
         for each in fresh:
             actions.append(ClearAlert(each.alert_id, Resolution.MERGED, (rule, cohort)))
-            actions.append(OpenAlert(each.kit_id, rule, each.evidence, each.severity, each.version, cohort))
+            line = None if each.line is None else Line(each.line)
+            actions.append(OpenAlert(each.kit_id, rule, each.evidence, each.severity, each.version, cohort, line))
             actions.append(JoinIncident(each.kit_id, rule, cohort))
         return actions
 

@@ -42,7 +42,7 @@ WHERE c.kit_id = ANY (%(kit_ids)s)
 -- name: recent_alerts
 -- None of a kit that is not evaluated now: nothing would open in its place.
 WITH recent AS MATERIALIZED (
-    SELECT a.alert_id, a.kit_id, a.evidence, a.severity, a.rule_version AS version
+    SELECT a.alert_id, a.kit_id, a.evidence, a.severity, a.rule_version AS version, a.line
     FROM alerts a JOIN kit_cohorts c USING (kit_id)
     WHERE a.rule = %(rule)s AND a.opened_at > %(after)s AND a.opened_at < %(before)s
       AND a.state = 'active' AND a.suppressed_by IS NULL AND a.recovering_since IS NULL

@@ -13,7 +13,7 @@ from psycopg.rows import class_row, dict_row, scalar_row
 from fleet.alerts import mass
 from fleet.alerts.cohorts import Cohort, cohort_of
 from fleet.alerts.mass import OpenIncidentRow, Settings
-from fleet.alerts.rules import Rule, RuleName
+from fleet.alerts.rules import RuleName
 from fleet.alerts.silence import Candidate, Listening, Member, Releasable, SilentAlert
 from fleet.db.queries import load_queries
 
@@ -28,7 +28,6 @@ QUIET_PER_TICK = 5_000
 MERGED_PER_TICK = 2_000
 SAMPLE = 4_000
 """Kits from which it is told what a wave has in common; of more a sample of about this size."""
-NEVER_CLOCK_S = float("-inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +81,10 @@ async def settings(connection: Connection) -> dict[str, Settings]:
     return {row[0]: Settings(*row[1:]) for row in await cursor.fetchall()}
 
 
-async def scan(connection: Connection, clock: Listening, rule: Rule, given: Settings, now: datetime) -> Scan:
-    """Look over the whole fleet in one pass; to a disabled rule nobody is silent."""
+async def scan(
+    connection: Connection, clock: Listening, enabled: Sequence[bool], given: Settings, now: datetime
+) -> Scan:
+    """Look over the whole fleet in one pass; `enabled` tells by set of variants for whom the rule is on at all."""
     values = {
         **_clock(clock),
         "now": now,
@@ -97,9 +98,8 @@ async def scan(connection: Connection, clock: Listening, rule: Rule, given: Sett
         "sample": SAMPLE,
         "limit": CANDIDATES_PER_TICK,
         "quiet_limit": QUIET_PER_TICK,
+        "enabled": list(enabled),
     }
-    if not rule.enabled:
-        values["clock_s"] = NEVER_CLOCK_S
     await connection.execute(QUERIES["plan_scan"], {"nestloop": "off"})
     (row,) = await _rows(connection, Scan, "scan", values)
     await connection.execute(QUERIES["plan_scan"], {"nestloop": "on"})

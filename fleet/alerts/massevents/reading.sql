@@ -24,6 +24,7 @@ WITH overdue AS MATERIALIZED (
             + least(%(overdue_slack_s)s + watch_interval_s
                     * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s ELSE %(overdue_intervals)s END,
                     watch_allowance_s)
+      AND (%(enabled)s::boolean[])[CASE WHEN rule_set < cardinality(%(enabled)s::boolean[]) THEN rule_set + 1 ELSE 1 END]
 ), silent AS MATERIALIZED (
     SELECT kit_id, deadline_clock_s, window_s FROM overdue WHERE %(clock_s)s > deadline_clock_s
 ), placed AS MATERIALIZED (
@@ -92,7 +93,7 @@ SELECT count(watch_allowance_s) FROM kit_latest
 SELECT l.kit_id, l.heard_clock_s, l.watch_allowance_s AS allowance_s, l.last_heard_at,
        silence_deadline_clock_s(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                                 %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
-       l.watch_interval_s AS interval_s,
+       l.watch_interval_s AS interval_s, l.rule_set,
        CASE WHEN %(with_cohorts)s THEN (SELECT c.cohorts FROM kit_cohorts c WHERE c.kit_id = l.kit_id) ELSE '{}' END AS cohorts
 FROM kit_latest l
 WHERE l.kit_id = ANY (%(kit_ids)s)
@@ -103,7 +104,8 @@ ORDER BY deadline_clock_s, l.kit_id
 -- name: alerts_of_kits
 SELECT a.alert_id, a.kit_id, a.recovering_since, a.evidence, l.heard_clock_s, l.watch_allowance_s AS allowance_s,
        is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
-                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent
+                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent,
+       l.rule_set
 FROM alerts a JOIN kit_latest l USING (kit_id)
 WHERE a.rule = 'silent' AND a.state = 'active' AND a.kit_id = ANY(%(kit_ids)s)
 
@@ -131,7 +133,8 @@ LIMIT %(limit)s
 SELECT m.kit_id, m.incident_id, m.heard_clock_s, m.watch_allowance_s AS allowance_s, l.heard_clock_s AS heard_clock_s_now,
        l.watch_allowance_s AS allowance_s_now,
        is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
-                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent
+                 %(clock_s)s, %(resumed_clock_s)s, %(grace_from_clock_s)s) AS silent,
+       l.rule_set
 FROM incident_members m JOIN kit_latest l USING (kit_id)
 WHERE m.left_at IS NULL AND m.rule = 'silent' AND m.kit_id = ANY(%(kit_ids)s)
 
@@ -160,7 +163,7 @@ SELECT coalesce((SELECT sum(i.left_at_clear) FROM incidents i
 -- name: releasable
 -- Who belongs to an event that is on now waits for its end.
 SELECT l.kit_id, l.heard_clock_s, l.watch_allowance_s AS allowance_s, l.last_heard_at, m.incident_id,
-       i.cleared_clock_s, l.watch_interval_s AS interval_s,
+       i.cleared_clock_s, l.watch_interval_s AS interval_s, l.rule_set,
        silence_deadline_clock_s(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s,
                                 %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s
 FROM incident_members m JOIN incidents i USING (incident_id) JOIN kit_latest l USING (kit_id)

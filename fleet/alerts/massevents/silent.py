@@ -13,6 +13,7 @@ from psycopg import AsyncConnection
 from fleet.alerts import mass, silence
 from fleet.alerts.actions import Action, JoinIncident, LeaveIncident, OpenIncident
 from fleet.alerts.apply import apply
+from fleet.alerts.judging.settings import Settings as RuleSettings
 from fleet.alerts.mass import DEFAULT, OpenIncidentRow, Settings, Wave
 from fleet.alerts.massevents import counting, reading
 from fleet.alerts.massevents.reading import Scan
@@ -22,7 +23,6 @@ from fleet.alerts.rules import Rule, RuleName
 from fleet.alerts.silence import Listening
 
 Connection = AsyncConnection[Any]
-Rules = Mapping[RuleName, Rule]
 
 MERGES_FOR = timedelta(minutes=5)
 """How long after it opened an incident still takes over what its kits opened before."""
@@ -30,9 +30,13 @@ MERGES_FOR = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one look at silence is based on; the rest of the tick works from these values."""
+    """What one look at silence is based on; the rest of the tick works from these values.
+
+    `rule` is for all, `varied` for kits with a set of variants that name it.
+    """
 
     rule: Rule
+    varied: Mapping[int, Rule]
     settings: Settings
     clock: Listening
     incidents: Sequence[OpenIncidentRow]
@@ -46,9 +50,9 @@ class _Look:
         return [wave for wave in self.waves if wave.stands]
 
 
-async def look(connection: Connection, rules: Rules, now: datetime, result: TickResult) -> None:
+async def look(connection: Connection, rules: RuleSettings, now: datetime, result: TickResult) -> None:
     """Look over the fleet once; inside the caller's transaction."""
-    seen = await _look(connection, rules[RuleName.SILENT], now)
+    seen = await _look(connection, rules, now)
     result.mode = mass.mode(seen.waves, seen.incidents)
     result.hearing = seen.clock.hears(now)
     actions = await _ended(connection, seen)
@@ -62,16 +66,20 @@ async def look(connection: Connection, rules: Rules, now: datetime, result: Tick
         actions += await _released(connection, seen)
     if complete:
         actions += await _settled(connection, seen, actions)
-    result.applied.add(await apply(connection, actions, rules, now))
+    result.applied.add(await apply(connection, actions, rules.base, now))
 
 
-async def _look(connection: Connection, rule: Rule, now: datetime) -> _Look:
+async def _look(connection: Connection, rules: RuleSettings, now: datetime) -> _Look:
     """What kits have in common is asked only when there are enough of them for a mass event."""
+    rule = rules.base[RuleName.SILENT]
+    of_sets = {number: each[RuleName.SILENT] for number, each in rules.of.items()}
+    varied = {number: each for number, each in of_sets.items() if each != rule}
+    enabled = [of_sets.get(number, rule).enabled for number in range(max(varied, default=0) + 1)]
     clock = await reading.listening(connection)
     settings = (await reading.settings(connection)).get(rule.rule, DEFAULT)
     incidents = await reading.open_incidents(connection, [rule.rule])
-    scan = await reading.scan(connection, clock, rule, settings, now)
-    seen = _Look(rule, settings, clock, incidents, scan, [], now)
+    scan = await reading.scan(connection, clock, enabled, settings, now)
+    seen = _Look(rule, varied, settings, clock, incidents, scan, [], now)
     return replace(seen, waves=await _waves(connection, seen)) if clock.hears(now) else seen
 
 
@@ -98,9 +106,9 @@ async def _ended(connection: Connection, look: _Look) -> list[Action]:
     kit_ids = [*look.scan.quiet, *look.scan.relapsed]
     if kit_ids:
         for alert in await reading.alerts_of(connection, kit_ids, look.clock):
-            actions += silence.judge_alert(alert, look.rule, look.now)
+            actions += silence.judge_alert(alert, look.varied.get(alert.rule_set, look.rule), look.now)
         for member in await reading.members_of(connection, kit_ids, look.clock):
-            actions += silence.judge_member(member, look.rule)
+            actions += silence.judge_member(member, look.varied.get(member.rule_set, look.rule))
     return actions
 
 
@@ -114,10 +122,18 @@ async def _begun(connection: Connection, look: _Look) -> tuple[list[Action], int
     # What somebody works on belongs to no mass event: it opens by itself, suppressed.
     worked_on = {each.kit_id for each in covers if each.rules is None or look.rule.rule in each.rules}
     alone = [each for each in found if each.kit_id in worked_on]
-    opened, waiting = silence.place(alone, [], [], look.settings, clock_s=look.clock.clock_s, rule=look.rule)
+    opened, waiting = silence.place(
+        alone, [], [], look.settings, clock_s=look.clock.clock_s, rule=look.rule, varied=look.varied
+    )
     rest = [each for each in found if each.kit_id not in worked_on]
     placed, held = silence.place(
-        rest, look.waves, look.incidents, look.settings, clock_s=look.clock.clock_s, rule=look.rule
+        rest,
+        look.waves,
+        look.incidents,
+        look.settings,
+        clock_s=look.clock.clock_s,
+        rule=look.rule,
+        varied=look.varied,
     )
     return opened + placed, waiting + held
 
@@ -147,7 +163,7 @@ async def _released(connection: Connection, look: _Look) -> list[Action]:
         return []
     busy = [i.cohort for i in look.incidents] + [wave.cohort for wave in look.begins]
     members = await reading.releasable(connection, look.clock, busy, budget)
-    return silence.release(members, budget, look.clock.clock_s)
+    return silence.release(members, budget, look.clock.clock_s, look.rule, look.varied)
 
 
 async def _settled(connection: Connection, look: _Look, actions: Sequence[Action]) -> list[Action]:

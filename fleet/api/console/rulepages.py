@@ -63,6 +63,7 @@ class VariantForm(ConsoleForm):
     kit_type: str = Field("", max_length=200)
     model_id: str = Field("", max_length=12)
     severity: str = Field("", max_length=20)
+    line: str = Field("", max_length=20)
     for_s: str = Field("", max_length=20)
     keep_firing_for_s: str = Field("", max_length=20)
     enabled: str = Field("", max_length=10)
@@ -80,6 +81,7 @@ class VariantForm(ConsoleForm):
             "kit_type": self.kit_type.strip() or None,
             "model_id": int(self.model_id) if self.model_id else None,
             "severity": self.severity or None,
+            "line": self.line or None,
             "for_s": _number("for_s", self.for_s),
             "keep_firing_for_s": _number("keep_firing_for_s", self.keep_firing_for_s),
             "enabled": None if not self.enabled else self.enabled == "yes",

@@ -53,10 +53,15 @@ $$;
 REVOKE EXECUTE ON FUNCTION maintenance_spells FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION maintenance_spells TO fleet_api, fleet_worker;
 
+-- Who answers may be another for some kits; an alert says who does where its rule does not.
+ALTER TABLE rule_variants ADD COLUMN line text CHECK (line IN ('support', 'service', 'logistics', 'supplier'));
+ALTER TABLE alerts ADD COLUMN line text CHECK (line IN ('support', 'service', 'logistics', 'supplier'));
+COMMENT ON COLUMN alerts.line IS 'Who answers by the variant it was opened by; null is as the rule says.';
+
 -- The variants of a rule that apply to kits, whoever made them.
 CREATE FUNCTION variants_applying(of_rule text, among integer[])
 RETURNS TABLE (kit_id integer, variant_id integer, version integer, depth integer, programme text, kit_type text,
-               model_id integer, severity text, for_s double precision, keep_firing_for_s double precision,
+               model_id integer, severity text, line text, for_s double precision, keep_firing_for_s double precision,
                enabled boolean, parameters jsonb)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH RECURSIVE depths AS (
@@ -65,7 +70,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
         SELECT o.organisation_id, d.depth + 1 FROM organisations o JOIN depths d ON o.parent_id = d.organisation_id
     )
     SELECT k.kit_id, v.variant_id, v.version, coalesce(d.depth, 0), v.programme, v.kit_type, v.model_id, v.severity,
-           v.for_s, v.keep_firing_for_s, v.enabled, v.parameters
+           v.line, v.for_s, v.keep_firing_for_s, v.enabled, v.parameters
     FROM variants_of_kits(among) k JOIN rule_variants v ON v.variant_id = ANY (k.variants)
     LEFT JOIN depths d USING (organisation_id)
     WHERE v.rule = of_rule

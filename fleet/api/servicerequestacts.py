@@ -126,7 +126,11 @@ async def refer(
 async def merge(
     call: WriteRequests, request: Request, number: NumberText, body: MergeBody, key: idempotency.Key = None
 ) -> Response:
-    """Let another request speak for this one, which is closed; its alerts go there, and both are read together."""
+    """Let another request speak for this one, which is closed; its alerts go there, and both are read together.
+
+    The other is open. Support merges only what is about the same kit, place or mass event, or what somebody linked who
+    may close without proof.
+    """
     return await _done(call, request, number, key, partial(desk.merge, into=body.into))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
@@ -319,7 +319,7 @@ async def detail_of(call: Call, number: str) -> ServiceRequestDetail:
         evidence=[Evidence(**each) for each in evidence],
         comments=[_comment(each) for each in said if each["what"] == "comment"],
         references=[_reference(each) for each in said if each["what"] == "reference"],
-        links=[_link(each) for each in said if each["what"] == "linked" and each["number"] == number],
+        links=_links(each for each in said if each["what"] == "linked" and each["number"] == number),
         events=entries,
     )
 
@@ -367,8 +367,10 @@ def _reference(row: Mapping[str, Any]) -> Reference:
     return Reference(request=row["number"], title=row["body"]["title"], **told, **about)
 
 
-def _link(row: Mapping[str, Any]) -> Link:
-    return Link(kind=row["body"]["kind"], number=row["body"]["to"])
+def _links(rows: Iterable[Mapping[str, Any]]) -> list[Link]:
+    """Each once, also where somebody vouched for it later."""
+    told = dict.fromkeys((row["body"]["kind"], row["body"]["to"]) for row in rows)
+    return [Link(kind=kind, number=number) for kind, number in told]
 
 
 def _headers(body: Mapping[str, Any]) -> dict[str, str]:

@@ -224,6 +224,26 @@ async def test_support_does_not_close_what_is_not_proven(database: str) -> None:
             problem(await auditor.post(f"{PATH}/{number}/comments", json={"text": "x"}), 403)
 
 
+async def test_support_merges_only_what_belongs_together(client: httpx.AsyncClient, database: str) -> None:
+    token = await make_token(database, Role.SUPPORT)
+    async with running_app(database) as app, caller(app, token) as support:
+        first, second = [(await opened(support, kit))["number"] for kit in ("K-1", "K-2")]
+        same = (await opened(support, cause="tablet_fault"))["number"]
+        assert (await done(support, same, "merge", into=first))["merged_into"] == first
+        problem(await support.post(f"{PATH}/{first}/merge", json={"into": same}), 409)
+        refused = problem(await support.post(f"{PATH}/{first}/merge", json={"into": second}), 403)
+        assert "not about the same kit" in refused["detail"]
+        await done(support, first, "links", kind="related", number=second)
+        problem(await support.post(f"{PATH}/{first}/merge", json={"into": second}), 403)
+        # Whoever may close without proof says the same, and then they belong together.
+        for _ in range(2):
+            linked = await done(client, second, "links", kind="related", number=first)
+        assert linked["links"] == [{"kind": "related", "number": first}]
+        assert (await done(support, first, "merge", into=second))["state"] == "closed"
+    log = "SELECT count(*) FROM request_events WHERE what = 'linked'"
+    assert value(database, log) == 4
+
+
 async def test_lists_by_due_time_and_by_what_is_late(client: httpx.AsyncClient, database: str) -> None:
     late = (await opened(client, priority="low"))["number"]
     soon = (await opened(client, "K-2", priority="urgent"))["number"]

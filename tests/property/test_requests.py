@@ -16,7 +16,7 @@ from fleet.alerts.requests.log import ENDED, MOVING, SYSTEM, Entry, Standing, Wh
 from fleet.alerts.requests.placing import Cleared, Fault
 from fleet.alerts.requests.proof import Facts, Rules, Verdict
 from fleet.alerts.requests.steps import NotAllowed
-from fleet.errors import ConflictError, InvalidError
+from fleet.errors import ConflictError, ForbiddenError, InvalidError
 
 BEGIN = datetime(2026, 3, 1, tzinfo=UTC)
 WEEK = timedelta(days=7)
@@ -59,7 +59,7 @@ def decided(standing: Standing, act: str, said: dict[str, Any], asking: Asking, 
             case "resolve":
                 answer = deciding.resolved(standing, asking, cause="other", remedy="advice", resolution=None)
             case "merge":
-                answer = deciding.merged(standing, other, ("SR-1", "SR-2"), asking)[0]
+                answer = deciding.merged(standing, other, ("SR-1", "SR-2"), asking, belong=said != {})[0]
             case "comment":
                 answer = [asking.entry(What.COMMENT, text="x", audience="internal")]
             case "alert":
@@ -68,7 +68,7 @@ def decided(standing: Standing, act: str, said: dict[str, Any], asking: Asking, 
                 answer = placing.joined([fault], standing, asking.now) if joins else []
             case "clear":
                 answer = placing.cleared([Cleared(1, 1, "silent", "proof", None, True)], standing, asking.now)
-    except (ConflictError, InvalidError):
+    except (ConflictError, ForbiddenError, InvalidError):
         return []
     return [] if isinstance(answer, NotAllowed) else list(answer)
 

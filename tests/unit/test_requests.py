@@ -137,7 +137,7 @@ def test_forwarding_gives_it_back_to_the_line() -> None:
 
 def test_merging_closes_one_and_may_raise_the_other() -> None:
     urgent = replace(OPEN, priority="urgent")
-    left, taken = deciding.merged(urgent, OPEN, ("SR-1", "SR-2"), asking())
+    left, taken = deciding.merged(urgent, OPEN, ("SR-1", "SR-2"), asking(), belong=True)
     assert fold_all(urgent, left).merged_into == "SR-2"
     assert fold_all(urgent, left).resolution == "merged:SR-2"
     assert fold_all(OPEN, taken).priority == "urgent"
@@ -147,7 +147,7 @@ def test_merging_closes_one_and_may_raise_the_other() -> None:
         (OPEN, RESOLVED, ("SR-1", "SR-2")),
     ):
         with pytest.raises(ConflictError):
-            deciding.merged(source, target, numbers, asking())
+            deciding.merged(source, target, numbers, asking(), belong=True)
 
 
 def test_opening_again_forgets_how_it_ended() -> None:

@@ -12,7 +12,7 @@ from fleet.alerts.requests import steps
 from fleet.alerts.requests.log import ENDED, UNRESOLVED, Entry, Standing, What
 from fleet.alerts.requests.priority import graver
 from fleet.alerts.requests.steps import NotAllowed
-from fleet.errors import ConflictError, InvalidError
+from fleet.errors import ConflictError, ForbiddenError, InvalidError
 
 INVERSE = {"related": "related", "caused_by": "causes", "duplicate_of": "duplicated_by"}
 """Kinds of links, and what the other request says of it."""
@@ -90,9 +90,14 @@ def resolved(
 
 
 def merged(
-    source: Standing, target: Standing, numbers: tuple[str, str], asking: Asking
+    source: Standing, target: Standing, numbers: tuple[str, str], asking: Asking, *, belong: bool
 ) -> tuple[list[Entry], list[Entry]]:
-    """What both logs say when the first is merged into the second. Raises ConflictError."""
+    """What both logs say when the first is merged into the second.
+
+    `belong` is whether they are about one thing: a kit, a place, a mass event with its kit, or what somebody who may
+    close a request linked. Merging ends a request without proof: into any other only those may who may end it so.
+    Raises ConflictError, ForbiddenError.
+    """
     its_own, others = numbers
     if its_own == others:
         raise ConflictError("a request cannot be merged into itself")
@@ -100,6 +105,11 @@ def merged(
         raise ConflictError(f"it was merged into {source.merged_into} already")
     if target.state not in UNRESOLVED:
         raise ConflictError(f"{others} is {target.state}: open it again to merge others into it")
+    if not belong and not steps.vouches(asking.roles):
+        raise ForbiddenError(
+            f"{its_own} and {others} are not about the same kit, place or mass event: somebody who may close a request"
+            " without proof links or merges them"
+        )
     said = {"from": source.state, "to": "closed", "resolution": f"merged:{others}"}
     left = [asking.entry(What.STATE, **said), asking.entry(What.MERGED, into=others)]
     taken = [Entry(What.MERGED, asking.actor, asking.now, {"from": its_own})]

@@ -19,7 +19,7 @@ from fleet.alerts.requests.deciding import Asking
 from fleet.alerts.requests.log import UNRESOLVED, Entry, What
 from fleet.alerts.requests.placing import NO_RETURN
 from fleet.alerts.requests.priority import Impact, priority_of
-from fleet.alerts.requests.steps import NotAllowed, may_come_back
+from fleet.alerts.requests.steps import NotAllowed, may_come_back, vouches
 from fleet.alerts.requests.whose import roles_over
 from fleet.alerts.requests.writing import Change, New, Request
 from fleet.db.queries import load_queries
@@ -173,17 +173,22 @@ async def refer(
 
 
 async def link(connection: Connection, number: str, kind: str, other: str, *, by: Principal) -> Outcome:
-    """Say in both logs how two requests belong together; twice says it once. Raises NotFoundError, ConflictError."""
+    """Say in both logs how two requests belong together; twice says it once. Raises NotFoundError, ConflictError.
+
+    It says so too where somebody vouches for it who may close them without proof.
+    """
     if number == other:
         raise ConflictError("a request is not linked with itself")
     async with connection.transaction():
         first, second = await _two(connection, number, other)
-        body = {"kind": kind, "to": other}
+        asking = [await _asking(connection, each, by, in_part=True) for each in (first, second)]
+        vouched = {"vouched": True} if all(vouches(each.roles) for each in asking) else {}
+        body = {"kind": kind, "to": other, **vouched}
         values = {"request_id": first.request_id, "body": Jsonb(body)}
         if await fetch_value(connection, _SQL["is_linked"], values):
             return None
         now = await _moment(connection)
-        back = {"kind": deciding.INVERSE[kind], "to": number}
+        back = {"kind": deciding.INVERSE[kind], "to": number, **vouched}
         changes = [
             Change(first, [Entry(What.LINKED, by.actor, now, body)]),
             Change(second, [Entry(What.LINKED, by.actor, now, back)]),
@@ -195,14 +200,16 @@ async def link(connection: Connection, number: str, kind: str, other: str, *, by
 async def merge(connection: Connection, number: str, into: str, *, by: Principal) -> Outcome:
     """Let another request speak for this one, which is closed: its alerts go there, and both are read together.
 
-    Raises NotFoundError, ConflictError.
+    Raises NotFoundError, ConflictError, and ForbiddenError where they are not about one thing and the caller may not
+    close them without proof.
     """
     async with connection.transaction():
         source, target = await _two(connection, number, into)
         asking = await _asking(connection, source, by)
         await _asking(connection, target, by)
-        left, taken = deciding.merged(source.now, target.now, (number, into), asking)
         values = {"source": source.request_id, "target": target.request_id}
+        belong = await fetch_value(connection, _SQL["belong"], values)
+        left, taken = deciding.merged(source.now, target.now, (number, into), asking, belong=belong)
         await connection.execute(_SQL["move_alerts"], values)
         await writing.append(connection, [Change(source, left), Change(target, taken)], asking.now)
     return None

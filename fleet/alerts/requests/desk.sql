@@ -37,7 +37,17 @@ SELECT incident_parties(%(incident_id)s);
 
 -- name: is_linked
 SELECT EXISTS (SELECT FROM request_events
-               WHERE request_id = %(request_id)s AND what = 'linked' AND body = %(body)s) AS linked;
+               WHERE request_id = %(request_id)s AND what = 'linked' AND body @> %(body)s) AS linked;
+
+-- name: belong
+-- Whether two requests are about one thing, or somebody who may close them without proof linked them.
+SELECT coalesce(s.kit_id = t.kit_id OR s.subject = t.subject, false)
+    OR EXISTS (SELECT FROM incident_members m
+               WHERE (m.incident_id, m.kit_id) IN ((t.incident_id, s.kit_id), (s.incident_id, t.kit_id)))
+    OR EXISTS (SELECT FROM request_events e WHERE e.request_id = s.request_id AND e.what = 'linked'
+               AND e.body @> jsonb_build_object('to', t.number, 'vouched', true))
+FROM service_requests s, service_requests t
+WHERE s.request_id = %(source)s AND t.request_id = %(target)s;
 
 -- name: move_alerts
 WITH moved AS (

@@ -81,6 +81,11 @@ def _open_to(standing: Standing, roles: frozenset[Role], now: datetime, reopen_w
     return [step for step in STEPS if step.source == standing.state and step.roles & roles and not late]
 
 
+def vouches(roles: Iterable[Role]) -> bool:
+    """Whether somebody with these roles may say that a fault is gone, or is another's, although no kit shows it."""
+    return not BEHIND_IT.isdisjoint(roles)
+
+
 def is_ended(state: str) -> bool:
     """Whether nobody works on a request in this state."""
     return state in ENDED

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -23,6 +23,7 @@ WITHIN_S = 60.0
 DEADLINE_S = 300.0
 POLL_S = 0.5
 ALLOWANCE_S = 900.0
+MOST_WARNINGS = 5
 SETTLING_S = 20.0
 """The worker ticks so long over the quiet fleet before the outage, so that it is at its ordinary pace."""
 
@@ -31,7 +32,8 @@ SETTLING_S = 20.0
 class MassOutage:
     """Seconds after the first kit turned silent, None when it took too long; tick and memory are the worker's.
 
-    `alerts` counts those that kits of the outage opened on their own: none should.
+    `alerts` counts those that kits of the outage opened on their own: none should. `warnings` are what the worker
+    complained of, each once.
     """
 
     kits_lost: int
@@ -42,6 +44,7 @@ class MassOutage:
     alerts: int
     longest_tick_s: float
     max_rss_bytes: int
+    warnings: tuple[str, ...] = ()
 
 
 def measure(dsn: str, folder: Path) -> MassOutage:
@@ -70,6 +73,7 @@ def measure(dsn: str, folder: Path) -> MassOutage:
         alerts=alerts,
         longest_tick_s=_longest_tick_s(log),
         max_rss_bytes=rss,
+        warnings=_warnings(log),
     )
 
 
@@ -150,8 +154,16 @@ def _worker(dsn: str, log: Path) -> Iterator[int]:
 
 
 def _longest_tick_s(log: Path) -> float:
-    ticks = [json.loads(line) for line in log.read_text().splitlines() if '"tick"' in line]
-    return max((float(line["duration_s"]) for line in ticks if "duration_s" in line), default=0.0)
+    return max((float(line["duration_s"]) for line in _lines(log) if line["event"] == "tick"), default=0.0)
+
+
+def _warnings(log: Path) -> tuple[str, ...]:
+    told = (f"{line['event']}: {line.get('error', '')}" for line in _lines(log) if line["level"] != "info")
+    return tuple(dict.fromkeys(told))[:MOST_WARNINGS]
+
+
+def _lines(log: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
 
 
 def _peak_rss(pid: int) -> int:

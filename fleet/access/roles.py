@@ -155,6 +155,7 @@ PERMISSIONS: Mapping[Role, frozenset[Permission]] = {
         P.STOCK_READ,
         P.STOCK_WRITE,
         P.FINDINGS_WRITE,
+        P.ALERTS_ACKNOWLEDGE,
         P.REQUESTS_WRITE,
         P.VISITS_READ,
         P.VISITS_WRITE,

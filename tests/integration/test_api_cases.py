@@ -200,7 +200,7 @@ async def test_an_alert_about_a_place_is_taken_care_of_where_it_is(database: str
         " SELECT 'location:store', organisation_id, 'stock_low', 'minor', 'active', now(), '{}' FROM organisations"
         " RETURNING alert_id",
     )
-    token = await make_token(database, Role.SUPPORT, organisation="north")
+    token = await make_token(database, Role.LOGISTICS, organisation="north")
     async with running_app(database) as app, caller(app, token) as local:
         for act in ("acknowledge", "unacknowledge"):
             done = await local.post(f"{V1}/alerts/{alert}/{act}")

@@ -170,3 +170,41 @@ async def test_a_place_is_counted(database: str, width: int) -> None:
         await expect(at.page.locator("#found")).to_contain_text("written off as lost")
         await look(at, "stocktake-closed-en", width)
         assert [each for each in at.complaints if "422" not in each] == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+async def test_a_delivery_is_received_with_a_scanner(database: str, width: int) -> None:
+    async with desk(database, viewport={"width": width, "height": 900}) as at:
+        await furnish(at, database)
+        await ask(at, "/stock/minimums", {"model_id": 1, "location": "depot", "minimum": 9, "target": 20})
+        line = {"quantity": 3, "location": "depot", "expected_on": "2026-11-01"}
+        order = {
+            "supplier": "maker",
+            "organisation": "aalborg",
+            "reference": "R-77",
+            "lines": [{**line, "model_id": 1}, {**line, "model_id": 2, "location": None}],
+        }
+        made = await ask(at, "/orders", order)
+        await ask(at, f"/orders/{made['id']}/lines/{made['lines'][1]['id']}/pieces", {"serials": ["TAB-1", "TAB-2"]})
+        for language in ("da", "en"):
+            await speak(at, language)
+            for path in ("stock", "orders"):
+                await at.page.goto(f"{at.url}/{path}")
+                await look(at, f"{path}-{language}", width)
+            await at.page.goto(f"{at.url}/orders/{made['id']}")
+            await at.page.locator("[name=serials]").first.focus()
+            await type_codes(at.page, "N-1", "N-2", "N-1")
+            await at.page.locator("[name=announced]").check()
+            await at.page.locator("form[action$=receive] button").click()
+            await expect(at.page.locator(".wrong")).to_have_count(2)
+            await expect(at.page.locator("[name=serials]").first).to_have_value("N-1\nN-2\nN-1\n")
+            await look(at, f"order-{language}", width)
+        await at.page.locator("[name=serials]").first.fill("N-1\nN-2\n")
+        await at.page.get_by_label("Where they are now").fill("shelf")
+        await at.page.get_by_role("button", name="Receive a delivery").click()
+        await expect(at.page.get_by_text("2 of 3")).to_have_count(2)
+        await expect(at.page.get_by_role("link", name="Print labels: 2")).to_have_count(2)
+        await look(at, "order-received-en", width)
+        await at.page.get_by_role("link", name="Stock", exact=True).first.click()
+        await expect(at.page.locator("#levels")).to_be_visible()
+        assert [each for each in at.complaints if "422" not in each] == []

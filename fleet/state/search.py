@@ -10,7 +10,7 @@ reference is not searched for here, because what is searched stands in addresses
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,8 +27,8 @@ MAX_TEXT = 200
 TAIL = 4
 SHORTEST_PREFIX = 3
 """Fewer characters are the beginning of too much."""
-CANDIDATES = 3_000
-"""Kits with the first of several words that are looked through for the others, at most."""
+CANDIDATES = (1_000, 3_000)
+"""Kits with the first of several words that are looked through for the others: at first, and where few have them."""
 _END = chr(0x10FFFF)
 """Sorts behind every character under COLLATE "C"."""
 _REQUEST = re.compile(r"SR-([0-9]{4})-0*([0-9]{1,12})", re.ASCII | re.IGNORECASE)
@@ -65,12 +65,27 @@ async def search(connection: Connection, text: str, limit: int = 20) -> list[Hit
         return []
     (seen,) = await fetch_dicts(connection, _SQL["seen"], {"text": text})
     values = {**wanted(text, seen["words"]), **seen, "limit": limit}
-    values["candidates"] = max(limit, CANDIDATES // max(1, len(seen["organisations"]))) if values["more"] else limit
+    values["labelled"] = await _labelled(connection, values)
     async with connection.cursor(row_factory=class_row(Hit)) as cursor:
         # Not prepared: planned for the scope and the words at hand.
         await cursor.execute(_SQL["search"], values, prepare=False)
         hits = await cursor.fetchall()
     return sorted(hits, key=lambda hit: hit.rank)[:limit]
+
+
+async def _labelled(connection: Connection, values: Mapping[str, Any]) -> list[int]:
+    """Kits whose labels have all the words, `limit` at most; not all of them where very many have the first."""
+    if values["word"] is None:
+        return []
+    first, most = (candidates // max(1, len(values["organisations"])) for candidates in CANDIDATES)
+    shares = (max(1, first), max(values["limit"], most)) if values["more"] else (values["limit"],)
+    found: list[int] = []
+    for each in shares:
+        rows = await fetch_dicts(connection, _SQL["labelled"], {**values, "candidates": each})
+        found = [row["kit_id"] for row in rows if row["kit_id"] is not None]
+        if len(found) >= values["limit"] or rows[0]["looked_at"] < each:
+            break
+    return found
 
 
 def wanted(text: str, words: Sequence[str]) -> dict[str, Any]:

@@ -1,6 +1,38 @@
 -- name: seen
 SELECT sees_all() AS everything, seen_organisations() AS organisations, search_words(%(text)s) AS words;
 
+-- name: labelled
+-- Kits by words of their labels. The rarest word by its look drives; the others are looked for in what it finds, and not in
+-- more than so many. One row without a kit where none is found.
+WITH candidates AS MATERIALIZED (
+    (SELECT w.kit_id, w.word FROM kit_words w
+     WHERE %(everything)s AND w.word >= %(word)s AND w.word < %(word_end)s
+     ORDER BY w.word, w.kit_id LIMIT %(candidates)s)
+    UNION ALL
+    (SELECT f.kit_id, f.word
+     FROM unnest(%(organisations)s::integer[]) AS seen(organisation_id)
+     CROSS JOIN LATERAL (
+        (SELECT w.kit_id, w.word FROM kit_words w
+         WHERE (w.organisation_id, w.word) >= (seen.organisation_id, %(word)s)
+           AND (w.organisation_id, w.word) < (seen.organisation_id, %(word_end)s)
+         ORDER BY w.organisation_id, w.word, w.kit_id LIMIT %(candidates)s)
+        UNION ALL
+        (SELECT w.kit_id, w.word FROM kit_words w
+         WHERE w.owner_id <> w.organisation_id
+           AND (w.owner_id, w.word) >= (seen.organisation_id, %(word)s)
+           AND (w.owner_id, w.word) < (seen.organisation_id, %(word_end)s)
+         ORDER BY w.owner_id, w.word, w.kit_id LIMIT %(candidates)s)) f)
+)
+SELECT n.looked_at, f.kit_id
+FROM (SELECT count(*) AS looked_at FROM candidates) n
+LEFT JOIN (
+    SELECT DISTINCT c.kit_id, c.word FROM candidates c
+    WHERE NOT EXISTS (
+        SELECT FROM unnest(%(more)s::text[], %(more_end)s::text[]) AS t(word, word_end)
+        WHERE NOT EXISTS (SELECT FROM kit_words o WHERE o.kit_id = c.kit_id AND o.word >= t.word AND o.word < t.word_end))
+    ORDER BY c.word, c.kit_id LIMIT %(limit)s) f ON true
+ORDER BY f.word, f.kit_id;
+
 -- name: search
 -- Each way of finding is a branch of its own with an index of its own and a limit of its own; the first way a thing is
 -- found by counts. Kits by their id, or its beginning in any case, or its last four characters.
@@ -30,34 +62,10 @@ WITH kit_hits AS (
      WHERE k.serial_tail = %(tail)s AND (%(everything)s OR k.organisation_id = ANY (%(organisations)s::integer[])
                                          OR k.owner_id = ANY (%(organisations)s))
      ORDER BY k.kit LIMIT %(limit)s)
-), candidates AS MATERIALIZED (
-    -- The rarest word by its look drives; the others are looked for in what it finds, and not in more than so many.
-    (SELECT w.kit_id, w.word FROM kit_words w
-     WHERE %(everything)s AND w.word >= %(word)s AND w.word < %(word_end)s
-     ORDER BY w.word, w.kit_id LIMIT %(candidates)s)
-    UNION ALL
-    (SELECT f.kit_id, f.word
-     FROM unnest(%(organisations)s::integer[]) AS seen(organisation_id)
-     CROSS JOIN LATERAL (
-        (SELECT w.kit_id, w.word FROM kit_words w
-         WHERE (w.organisation_id, w.word) >= (seen.organisation_id, %(word)s)
-           AND (w.organisation_id, w.word) < (seen.organisation_id, %(word_end)s)
-         ORDER BY w.organisation_id, w.word, w.kit_id LIMIT %(candidates)s)
-        UNION ALL
-        (SELECT w.kit_id, w.word FROM kit_words w
-         WHERE w.owner_id <> w.organisation_id
-           AND (w.owner_id, w.word) >= (seen.organisation_id, %(word)s)
-           AND (w.owner_id, w.word) < (seen.organisation_id, %(word_end)s)
-         ORDER BY w.owner_id, w.word, w.kit_id LIMIT %(candidates)s)) f)
-), label_hits AS (
-    SELECT DISTINCT c.kit_id, c.word FROM candidates c
-    WHERE NOT EXISTS (
-        SELECT FROM unnest(%(more)s::text[], %(more_end)s::text[]) AS t(word, word_end)
-        WHERE NOT EXISTS (SELECT FROM kit_words o WHERE o.kit_id = c.kit_id AND o.word >= t.word AND o.word < t.word_end))
-    ORDER BY c.word, c.kit_id LIMIT %(limit)s
 ), kits_found AS (
     SELECT DISTINCT ON (kit_id) kit_id, by, rank
-    FROM (SELECT kit_id, by, rank FROM kit_hits UNION ALL SELECT kit_id, 'label', 4 FROM label_hits) h
+    FROM (SELECT kit_id, by, rank FROM kit_hits UNION ALL
+          SELECT kit_id, 'label', 4 FROM unnest(%(labelled)s::integer[]) AS l(kit_id)) h
     ORDER BY kit_id, rank
 ), component_hits AS (
     (SELECT c.component_id, 'serial' AS by, 1 AS rank FROM components c WHERE c.serial = ANY (%(ids)s::text[])

@@ -11,6 +11,7 @@ import pytest
 
 from fleet.access.roles import Role
 from fleet.db.connect import connect
+from fleet.state import search as searching
 from fleet.state.search import search
 from tests.api import api, caller, make_token, problem, running_app
 from tests.people import add_organisations
@@ -84,6 +85,19 @@ async def test_what_is_typed_finds_what_carries_it(database: str, text: str, hit
     async with connection:
         got = await search(connection, text)
     assert [(hit.by, hit.serial or hit.kit) for hit in got] == hits
+
+
+@pytest.mark.parametrize("candidates", [(1, 3_000), (1, 1)])
+async def test_where_few_of_the_first_have_all_the_words_more_are_looked_through(
+    database: str, candidates: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "CANDIDATES", candidates)
+    add_books(database)
+    connection = await connect(database, role="test")
+    async with connection:
+        assert [hit.kit for hit in await search(connection, "lungemedicin ærø", 1)] == (
+            ["K-114711"] if candidates[1] > 1 else []
+        )
 
 
 async def test_nobody_finds_what_is_not_theirs(database: str) -> None:

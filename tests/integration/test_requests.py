@@ -220,6 +220,21 @@ async def test_what_was_resolved_by_hand_opens_again_when_nothing_proves_it(worl
     )
 
 
+async def test_what_ends_because_its_rule_is_off_says_so_and_is_not_proven(world: Desk) -> None:
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit, "storage_low")
+    await world.open(alert)
+    incident = await _incident(world)
+    await world.connection.execute("RESET ROLE")
+    await world.execute_rule("UPDATE rules SET enabled = false WHERE rule IN ('silent', 'storage_low')")
+    assert await world.clear(alert, resolution="rule_disabled") == 1
+    assert await _over(world, incident) == 1
+    assert await world.requests("resolution, found_cause") == [("rule_disabled", None)] * 2
+    await world.pass_(2 * DAY)
+    assert await proving.prove(world.connection, world.now) == {Verdict.LAPSED: 2}
+    assert await world.requests("state, proven") == [("closed", False)] * 2
+
+
 async def test_an_incident_has_one_request_that_ends_and_closes_with_it(world: Desk) -> None:
     incident = await world.value(
         "INSERT INTO incidents (rule, state, opened_at, opened_clock_s, installed_kits)"

@@ -325,3 +325,20 @@ async def test_drift_of_two_cohorts_at_once_is_taken_over_by_one_each(world: Wor
     assert set(await incidents(world)) == {"operator:TDC", "organisation:aalborg"}
     assert await world.members() == set(kits[:110])
     assert await world.open_requests() == 0
+
+
+async def test_a_mass_event_whose_rule_is_switched_off_is_not_called_solved(world: World) -> None:
+    kits = await world.add(60)
+    for kit in kits:
+        await world.want(kit, app="2")
+        await world.report(kit, app="1")
+    await world.live(60, heard=kits)
+    assert await world.scalars("SELECT state FROM incidents") == ["open"]
+    await world.execute_rule("UPDATE rules SET enabled = false WHERE rule = 'version_drift'")
+    await world.live(60, heard=kits)
+    assert await world.scalars("SELECT state FROM incidents") == ["cleared"]
+    assert await world.scalars("SELECT resolution FROM service_requests") == ["rule_disabled"]
+    assert await world.scalars("SELECT DISTINCT outcome FROM incident_members") == ["not_watched"]
+    assert await world.scalars("SELECT body ->> 'because' FROM events WHERE type = 'incident.cleared'") == [
+        "rule_disabled"
+    ]

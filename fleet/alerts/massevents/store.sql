@@ -34,7 +34,8 @@ WHERE m.incident_id = g.incident_id AND m.kit_id = g.kit_id AND m.left_at IS NUL
 
 -- name: leave_with_alerts
 UPDATE incident_members m
-SET left_at = %(now)s, outcome = CASE WHEN a.resolution = 'not_watched' THEN 'not_watched' ELSE 'returned' END
+SET left_at = %(now)s,
+    outcome = CASE WHEN a.resolution IN ('not_watched', 'rule_disabled') THEN 'not_watched' ELSE 'returned' END
 FROM alerts a
 WHERE a.alert_id = ANY (%(alert_ids)s) AND a.resolution <> 'merged'
   AND m.kit_id = a.kit_id AND m.rule = a.rule AND m.left_at IS NULL
@@ -53,4 +54,5 @@ WITH cleared AS (
 INSERT INTO events (at, type, organisation_id, body)
 SELECT %(now)s, 'incident.cleared', r.organisation_id, jsonb_build_object(
     'id', incident_id, 'rule', c.rule, 'cohort_kind', cohort_kind, 'cohort_value', cohort_value, 'left', left_at_clear)
-FROM cleared c LEFT JOIN service_requests r USING (incident_id)
+    || CASE WHEN u.enabled THEN '{}' ELSE jsonb_build_object('because', 'rule_disabled') END
+FROM cleared c JOIN rules u ON u.rule = c.rule LEFT JOIN service_requests r USING (incident_id)

@@ -87,12 +87,16 @@ async def open_for_incident(connection: Connection, incident_id: int, now: datet
 
 
 async def resolve_for_incident(connection: Connection, incident_id: int, now: datetime) -> int:
-    """End the request of a mass event that cleared; returns how many were ended."""
+    """End the request of a mass event that cleared, for what it says: proof, or that nobody looks any more.
+
+    Returns how many were ended.
+    """
     cursor = await connection.execute(_SQL["request_of_incident"], {"incident_id": incident_id})
-    locked = await writing.lock(connection, request_ids=[row[0] for row in await cursor.fetchall()])
+    why = dict(await cursor.fetchall())
+    locked = await writing.lock(connection, request_ids=list(why))
     changes = []
     for request in locked.values():
-        body = {"from": request.now.state, "to": "resolved", "resolution": "proof"}
+        body = {"from": request.now.state, "to": "resolved", "resolution": why[request.request_id]}
         changes.append(Change(request, [Entry(What.STATE, SYSTEM, now, body)]))
     await writing.append(connection, changes, now)
     return len(changes)

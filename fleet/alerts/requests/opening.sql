@@ -47,8 +47,14 @@ WHERE i.incident_id = %(incident_id)s
   AND NOT EXISTS (SELECT FROM service_requests s WHERE s.incident_id = i.incident_id);
 
 -- name: request_of_incident
--- Unless it speaks for alerts that go on: it ends with those.
-SELECT r.request_id FROM service_requests r
+-- Unless it speaks for alerts that go on: it ends with those. That nobody looks any more is no proof.
+SELECT r.request_id, CASE
+       WHEN NOT u.enabled THEN 'rule_disabled'
+       WHEN EXISTS (SELECT FROM incident_members m WHERE m.incident_id = r.incident_id AND m.outcome = 'not_watched')
+            AND NOT EXISTS (SELECT FROM incident_members m
+                            WHERE m.incident_id = r.incident_id AND m.outcome IS DISTINCT FROM 'not_watched')
+       THEN 'not_watched' ELSE 'proof' END AS resolution
+FROM service_requests r JOIN incidents i USING (incident_id) JOIN rules u ON u.rule = i.rule
 WHERE r.incident_id = %(incident_id)s AND r.state IN ('open', 'in_progress', 'waiting')
   AND NOT EXISTS (SELECT FROM request_alerts ra JOIN alerts a USING (alert_id)
                   WHERE ra.request_id = r.request_id AND a.state = 'active');

@@ -14,6 +14,8 @@ SELF_CLEARED = "self-cleared"
 """Cause and remedy of what nobody had to solve."""
 NO_RETURN = frozenset({Resolution.NOT_WATCHED.value})
 """How a request may have ended so that what comes back is another matter: the kit has been with somebody else since."""
+NOT_SOLVED = frozenset({Resolution.RULE_DISABLED.value, Resolution.RULE_CHANGED.value})
+"""How a request may end without anything having gone away: it is only not looked for any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,6 @@ def cleared(alerts: list[Cleared], standing: Standing, now: datetime) -> list[En
         body = {"from": standing.state, "to": "closed", "resolution": told}
     else:
         body = {"from": standing.state, "to": "resolved", "resolution": last.resolution}
-        if standing.state == "open" and standing.assignee is None:
+        if standing.state == "open" and standing.assignee is None and last.resolution not in NOT_SOLVED:
             body |= {"cause": SELF_CLEARED, "remedy": SELF_CLEARED}
     return [*entries, Entry(What.STATE, SYSTEM, now, body)]

@@ -15,6 +15,10 @@ SELECT r.request_id, r.resolved_at, coalesce(r.resolved_by, 'system') AS resolve
        coalesce(is_silent(l.heard_clock_s, l.watch_from_clock_s, l.watch_allowance_s, l.watch_interval_s, g.clock_s,
                           g.resumed_clock_s, g.grace_from_clock_s), false) AS silent,
        coalesce((SELECT c.proof FROM request_causes c WHERE c.cause = r.cause), true)
+           -- What nobody looks at any more proves nothing, and need not.
+           AND coalesce(r.resolution, '') NOT IN ('rule_disabled', 'rule_changed')
+           AND NOT (r.incident_id IS NOT NULL AND coalesce(r.resolution, '') = 'not_watched')
+           AND NOT EXISTS (SELECT FROM rules u WHERE u.rule = r.cause AND NOT u.enabled)
            AND (r.kit_id IS NULL OR r.organisation_id IS NOT DISTINCT FROM k.organisation_id)
            AND NOT EXISTS (SELECT FROM service_requests o
                            WHERE (o.kit_id = r.kit_id OR o.subject = r.subject) AND o.cause = r.cause

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from fleet.protocol.topics import KIT_ID
 
@@ -13,15 +14,20 @@ MAX_COMPONENT_NAME = 64
 MAX_VERSION = 128
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
+_APART = r"[^0-9A-Za-z\n]{0,3}"
+"""What may stand between the parts of a number: a sign or two, with spaces."""
 _CIVIL_NUMBER = re.compile(
-    r"(?<![0-9])([0-9]{2})([0-9]{2})[0-9]{2} ?[-._ /\u2010-\u2015]? ?[0-9]{4}(?![0-9])", re.ASCII
+    rf"(?<![0-9])([0-9]{{2}})({_APART})([0-9]{{2}})({_APART})[0-9]{{2}}"
+    rf"(?:({_APART})[0-9]{{4}}|(?!\d){_APART}[0-9]{{2}} [0-9]{{2}})(?![0-9])"
 )
-_CIVIL_NUMBER_DATED = re.compile(
-    r"(?<![0-9])([0-9]{2})[-. /]([0-9]{2})[-. /][0-9]{2} ?[-_ \u2010-\u2015] ?[0-9]{4}(?![0-9])", re.ASCII
+_CIVIL_NUMBER_OF_CENTURY = re.compile(
+    rf"(?<![0-9])([0-9]{{2}}){_APART}([0-9]{{2}}){_APART}([0-9]{{4}})({_APART})[0-9]{{4}}(?![0-9])"
 )
-_CIVIL_NUMBER_APART = re.compile(
-    r"(?<![0-9])([0-9]{2})[._:-]?([0-9]{2})[._:-]?[0-9]{2}[._:-]?[0-9]{4}(?![0-9])", re.ASCII
+_CIVIL_NUMBER_BY_YEAR = re.compile(
+    rf"(?<![0-9])([0-9]{{4}}){_APART}([0-9]{{2}}){_APART}([0-9]{{2}})({_APART})[0-9]{{4}}(?![0-9])"
 )
+BIRTH_YEARS = range(1880, 2016)
+"""Years that mean somebody's birth where they are written out: those after are of orders, deliveries and visits."""
 CIVIL_NUMBER = "looks like a civil registration number, which may not be stored"
 _DAYS = {2: 29, 4: 30, 6: 30, 9: 30, 11: 30}
 _REPLACEMENT = 60
@@ -31,7 +37,7 @@ _LETTERS = str.maketrans({"æ": "ae", "ø": "oe", "å": "aa", "ä": "ae", "ö": 
 
 def bad_kit(kit: str) -> str | None:
     """Why no kit may be entered as `kit`; None when it may."""
-    if looks_like_cpr(kit):
+    if could_hide_cpr(kit):
         return CIVIL_NUMBER
     if KIT_ID.fullmatch(kit):
         return None
@@ -57,25 +63,42 @@ def bad_text(text: str, limit: int = MAX_LABEL) -> str | None:
 def looks_like_cpr(text: str) -> bool:
     """Whether a Danish civil registration number may stand in `text`.
 
-    Ten digits, also with a sign after the sixth and the date written apart (`01.01.90-1234`), that begin with a
-    possible date DDMMYY (or with 60 added to the day, as in replacement numbers). The check digit of modulus 11
-    excludes nothing: since 2007 numbers are given out without it (CPR-kontoret, "Personnumre uden kontrolciffer").
-    Longer runs of digits, such as an IMEI, are none. About one in eighty random ten-digit numbers looks like one; a
-    reference that does is refused all the same.
+    Ten digits that begin with a possible date DDMMYY (or with 60 added to the day, as in replacement numbers), in one
+    or with up to three signs between day, month, year and the last four, which may stand in pairs; in whatever digits
+    Unicode has. With the century written out (`01.01.1990-1234`, `19900101-1234`) there must be a sign before the last
+    four, since serial numbers begin with dates too. The check digit of modulus 11 excludes nothing: since 2007 numbers
+    are given out without it (CPR-kontoret, "Personnumre uden kontrolciffer"). Longer runs of digits, such as an IMEI,
+    are none, nor is a version of four parts (`01.02.03.0045`). About one in eighty random ten-digit numbers looks like
+    one; a reference that does is refused all the same.
     """
-    return _any_day(_CIVIL_NUMBER, text) or _any_day(_CIVIL_NUMBER_DATED, text)
+    return _holds(text, versions=True)
 
 
 def could_hide_cpr(text: str) -> bool:
     """Whether a civil registration number may stand in an id, whichever of its signs are between the digits.
 
-    Wider than `looks_like_cpr`, which must let versions such as `01.02.03.0045` pass.
+    Wider than `looks_like_cpr`, which must let versions and serial numbers pass.
     """
-    return looks_like_cpr(text) or _any_day(_CIVIL_NUMBER_APART, text)
+    return _holds(text, versions=False)
 
 
-def _any_day(pattern: re.Pattern[str], text: str) -> bool:
-    return any(_is_day(int(found[1]), int(found[2])) for found in pattern.finditer(text))
+def _holds(text: str, *, versions: bool) -> bool:
+    """`versions`: what could as well be a version or a serial number is let through."""
+    plain = "".join(_digit(sign) for sign in unicodedata.normalize("NFKC", text))
+    for found in _CIVIL_NUMBER.finditer(plain):
+        if _is_day(int(found[1]), int(found[3])) and not (versions and {found[2], found[4], found[5]} == {"."}):
+            return True
+    dated = [(found[1], found[2], found[3], found[4]) for found in _CIVIL_NUMBER_OF_CENTURY.finditer(plain)]
+    dated += [(found[3], found[2], found[1], found[4]) for found in _CIVIL_NUMBER_BY_YEAR.finditer(plain)]
+    return any(
+        _is_day(int(day), int(month)) and int(year) in BIRTH_YEARS and (apart or not versions)
+        for day, month, year, apart in dated
+    )
+
+
+def _digit(sign: str) -> str:
+    value = unicodedata.decimal(sign, None)
+    return sign if value is None else str(value)
 
 
 def _is_day(day: int, month: int) -> bool:

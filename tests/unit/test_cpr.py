@@ -27,6 +27,17 @@ from fleet.state.texts import bad_text, could_hide_cpr, looks_like_cpr
         "01.01.01-1234",
         "01-01-01 1234",
         "01/01/01-1234",
+        "01.01.1990-1234",
+        "19900101-1234",
+        "1990-01-01 1234",
+        "born 010190:1234",
+        "010190,1234",
+        "010190--1234",
+        "01 01 90 12 34",
+        "0101 90 1234",
+        "01/01/901234",
+        "\uff10\uff11\uff10\uff11\uff19\uff10-\uff11\uff12\uff13\uff14",  # full width
+        "\u0660\u0661\u0660\u0661\u0669\u0660-\u0661\u0662\u0663\u0664",  # Arabic-Indic
     ],
 )
 def test_numbers_that_could_be_one(text: str) -> None:
@@ -51,13 +62,23 @@ def test_numbers_that_could_be_one(text: str) -> None:
         "01.02.03.0045",  # a version
         "2026-11-25 18:30:00",
         "+45 12 34 56 78",
+        "+45 12 05 56 78 or 31 12 56 78",
+        "05.11.26 14:30",
+        "05.11.2026 14.30",
+        "2026-11-05 - 2026-11-09",
+        "delivery note 20261105-0012",
+        "35 209900 176148 1",
+        "198503120001",  # a serial number that begins with a date
+        "10.12.11.250",
     ],
 )
 def test_numbers_that_cannot_be_one(text: str) -> None:
     assert not looks_like_cpr(text)
 
 
-@pytest.mark.parametrize("text", ["01.01.01.1234", "0101:01:1234", "a_01_01_01_1234"])
+@pytest.mark.parametrize(
+    "text", ["01.01.01.1234", "0101:01:1234", "a_01_01_01_1234", "P01011990-1234", "01:01:1990:1234", "199001011234"]
+)
 def test_ids_that_could_hide_one(text: str) -> None:
     assert could_hide_cpr(text)
 

@@ -10,11 +10,11 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from fleet import metrics
-from fleet.access.roles import Permission
 from fleet.api.auth import FollowEvents
 from fleet.api.feed import Feed, Position
 from fleet.api.problems import documented, invalid, unavailable
 from fleet.api.shapes import PREFIX
+from fleet.api.sight import Sight
 from fleet.log import get_logger
 
 router = APIRouter(prefix=PREFIX)
@@ -69,7 +69,7 @@ async def follow_events(
     request: Request,
     last_event_id: Annotated[str | None, Header(max_length=100, description="Resume after this id")] = None,
 ) -> Any:
-    """Follow the changes; with `Last-Event-ID` from where the stream was left."""
+    """Follow the changes of what the caller may read; with `Last-Event-ID` from where the stream was left."""
     feed: Feed = request.app.state.feed
     last = None if last_event_id is None else Position.parse(last_event_id)
     if last_event_id is not None and last is None:
@@ -78,4 +78,4 @@ async def follow_events(
         raise unavailable("the database cannot be reached; try again")
     if not feed.has_room:
         raise unavailable("too many streams are open or the server is stopping")
-    return EventStream(feed.stream(last, principal.scope(Permission.KITS_READ)), headers={"X-Accel-Buffering": "no"})
+    return EventStream(feed.stream(last, Sight.of(principal)), headers={"X-Accel-Buffering": "no"})

@@ -23,6 +23,7 @@ from fleet import metrics
 from fleet.access.entering import enter
 from fleet.access.principal import Principal, Scope
 from fleet.api.auth import Connection, Pool
+from fleet.api.sight import Sight
 from fleet.db.connect import first_line
 from fleet.db.queries import load_queries
 from fleet.log import get_logger
@@ -90,15 +91,15 @@ def encode(type_: str, data: dict[str, Any], position: Position | None) -> bytes
 class Subscription:
     """One stream's bounded queue; `None` in it ends the stream."""
 
-    def __init__(self, since: Position, scope: Scope) -> None:
+    def __init__(self, since: Position, sight: Sight) -> None:
         self.since = since
-        self._scope = scope
+        self._sight = sight
         self.queue: asyncio.Queue[Change | None] = asyncio.Queue(QUEUE_ITEMS + 1)
         self.dropped = False
 
     def offer(self, change: Change) -> None:
-        """Hand a change in scope on; a full queue ends the stream, which then resumes by its last id."""
-        if self.dropped or not self._scope.sees(*change.organisations):
+        """Hand a change that may be seen on; a full queue ends the stream, which then resumes by its last id."""
+        if self.dropped or not self._sight.sees(change.type, *change.organisations):
             return
         if self.queue.qsize() >= QUEUE_ITEMS:
             self.dropped = True
@@ -169,16 +170,16 @@ class Feed:
             return False
         return True
 
-    async def stream(self, last: Position | None, scope: Scope) -> AsyncIterator[bytes]:
-        """Server-sent events of `scope` after `last`, or from now on; a comment when it is quiet.
+    async def stream(self, last: Position | None, sight: Sight) -> AsyncIterator[bytes]:
+        """Server-sent events within `sight` after `last`, or from now on; a comment when it is quiet.
 
         Ends when the process stops, the reader is too slow or the database is away, and after STREAM_LIVES_S, so that
         who may no longer read is found out; readers come back.
         """
         ends_at = time.monotonic() + STREAM_LIVES_S
-        with self.subscribed(scope) as subscription, contextlib.suppress(*AWAY):
+        with self.subscribed(sight) as subscription, contextlib.suppress(*AWAY):
             yield f"retry: {RETRY_MS}\n\n".encode()
-            async for chunk in self._catch_up(last, subscription.since, scope):
+            async for chunk in self._catch_up(last, subscription.since, sight):
                 yield chunk
             while time.monotonic() < ends_at:
                 try:
@@ -194,10 +195,10 @@ class Feed:
                     yield change.encode()
 
     @contextlib.contextmanager
-    def subscribed(self, scope: Scope) -> Iterator[Subscription]:
+    def subscribed(self, sight: Sight) -> Iterator[Subscription]:
         """A queue of everything that comes from now on; `poll` must have run once."""
         assert self._position is not None
-        subscription = Subscription(self._position, scope)
+        subscription = Subscription(self._position, sight)
         self._subscriptions.add(subscription)
         metrics.EVENT_SUBSCRIBERS.set(len(self._subscriptions))
         if self.stopped:
@@ -208,14 +209,14 @@ class Feed:
             self._subscriptions.discard(subscription)
             metrics.EVENT_SUBSCRIBERS.set(len(self._subscriptions))
 
-    async def _catch_up(self, last: Position | None, until: Position, scope: Scope) -> AsyncIterator[bytes]:
+    async def _catch_up(self, last: Position | None, until: Position, sight: Sight) -> AsyncIterator[bytes]:
         """What lies between `last` and `until`; `reset` when that cannot be told any more."""
         missed = [] if last is None or last >= until else await self._missed(last, until)
         if missed is None:
             yield encode("reset", {"reason": "too much was missed: read everything again"}, until)
             return
         for change in missed:
-            if scope.sees(*change.organisations):
+            if sight.sees(change.type, *change.organisations):
                 yield change.encode()
         # Tells where the stream stands, so that a reader that is cut off while all is quiet can resume.
         yield encode("ready", {}, until if last is None or last < until else last)

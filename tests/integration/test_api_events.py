@@ -9,10 +9,10 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from fleet.access.principal import Scope
 from fleet.access.roles import Role
 from fleet.api import feed
 from fleet.api.feed import Change, Position, Subscription
+from fleet.api.sight import EVERYTHING
 from fleet.db.connect import open_pool
 from tests.api import make_token, serving, stream
 from tests.support import execute
@@ -81,7 +81,7 @@ async def test_a_late_commit_is_not_skipped(database: str) -> None:
     async with open_pool(database, role="test") as pool:
         reader = feed.Feed(pool)
         await reader.poll()
-        with reader.subscribed(Scope(None)) as subscription, psycopg.connect(database) as slow:
+        with reader.subscribed(EVERYTHING) as subscription, psycopg.connect(database) as slow:
             slow.execute(INSERT, ("early", Jsonb({})))
             tell(database, "late")
             await reader.poll()
@@ -92,6 +92,17 @@ async def test_a_late_commit_is_not_skipped(database: str) -> None:
             await reader.poll()
             assert subscription.queue.empty()
     assert [change.data["kit"] for change in found if change] == ["early", "late"]
+
+
+@pytest.mark.parametrize(("role", "seen"), [(Role.MDM_ADMIN, False), (Role.SUPPORT, True)])
+async def test_a_role_sees_events_of_what_it_may_read(database: str, role: Role, seen: bool) -> None:
+    token = await make_token(database, role)
+    async with serving(database) as url, stream(url, token) as events:
+        await events.event("ready")
+        execute(database, "INSERT INTO events (type, kit, body) VALUES ('call.recorded', 'K-0', '{}')")
+        tell(database, "K-1")
+        found = await events.event("call.recorded" if seen else "kit.moved")
+    assert found[1]["kit"] == ("K-0" if seen else "K-1")
 
 
 async def test_what_was_cleaned_away_asks_for_a_fresh_start(database: str) -> None:
@@ -124,7 +135,7 @@ def test_ids_come_back() -> None:
 
 
 def test_a_slow_reader_is_dropped_and_memory_stays_bounded() -> None:
-    subscription = Subscription(Position(1, 1), Scope(None))
+    subscription = Subscription(Position(1, 1), EVERYTHING)
     for number in range(3 * feed.QUEUE_ITEMS):
         subscription.offer(Change(Position(1, number), "kit.moved", {}))
     subscription.end()

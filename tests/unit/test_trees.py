@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,8 +46,18 @@ def body(**changes: Any) -> dict[str, Any]:
     return {**whole, **changes}
 
 
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def dumped(content: Any) -> str:
+    """As YAML without anchors."""
+    return yaml.dump(content, Dumper=_Dumper, allow_unicode=True)
+
+
 def tree(**changes: Any) -> Tree:
-    return parse(yaml.safe_dump(body(**changes)))
+    return parse(dumped(body(**changes)))
 
 
 def test_nothing_known_asks_the_first_question() -> None:
@@ -130,11 +142,11 @@ PAST = {"in": {"text": TEXT, "next": "fine"}, "out": {"text": TEXT, "next": "fin
 )
 def test_what_is_wrong_with_a_tree_is_named(whole: Any, named: str) -> None:
     with pytest.raises(InvalidError, match=named):
-        parse(yaml.safe_dump(whole))
+        parse(dumped(whole))
 
 
 def test_a_bare_yes_is_pointed_out() -> None:
-    text = yaml.safe_dump(body()).replace("answer: lit", "answer: yes")
+    text = dumped(body()).replace("answer: lit", "answer: yes")
     with pytest.raises(InvalidError, match="quotes"):
         parse(text)
 
@@ -215,3 +227,31 @@ def test_what_is_known_of_a_kit(changes: dict[str, Any], fact: Fact, value: bool
 def test_every_fact_is_told() -> None:
     assert facts_of(kit(), Around(in_incident=True), NOW).keys() == set(Fact)
     assert facts_of(kit(last_heard_at=None), Around(), NOW).keys() == set(Fact)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]\n" for before, name in pairwise("abcdefghi")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (BOMB, "line 1: anchors"),
+        ("tree: " + "[" * 20_000, "nested deeper"),
+        ("tree: 2026-02-30", "cannot be read"),
+        ("tree: !!int abc", "cannot be read"),
+        ("tree: !!float x", "cannot be read"),
+        ("tree: !!python/object/apply:os.system [ls]", "no YAML"),
+        ("# 010190-1234\ntree: x", "civil registration number"),
+        ("tree: \0", "no YAML"),
+        (dumped(body(tree={"x": "y" * 10_000})), "a table is no short name"),
+        (dumped(body(title={"en": "call 010190-1234", "da": "x"})), "civil registration number"),
+        (dumped(body()).replace("en: a", 'en: "\\ud800"', 1), "control character"),
+    ],
+)
+def test_what_strangers_send_is_refused_shortly(text: str, said: str) -> None:
+    with pytest.raises(InvalidError, match=re.escape(said)) as refused:
+        parse(text)
+    assert len(str(refused.value)) < 400
+    str(refused.value).encode()

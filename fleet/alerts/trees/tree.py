@@ -25,17 +25,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from fleet.alerts.rules import Line, Priority
 from fleet.alerts.trees.facts import Fact
+from fleet.alerts.trees.plainyaml import plain_yaml
 from fleet.errors import InvalidError
-from fleet.state.texts import SLUG
+from fleet.state.texts import SLUG, bad_text
 
-MAX_BYTES = 64 * 1024
+MAX_SIZE = 64 * 1024
 MAX_NODES = 200
 MAX_TEXT = 600
+MAX_SHOWN = 60
+MOST_NAMED = 5
 MAX_VERSION = 1_000_000
+MOST_FAULTS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +113,37 @@ class Tree:
 
 def parse(text: str) -> Tree:
     """Read a tree; raises InvalidError that names the node and what is wrong with it."""
-    if len(text.encode()) > MAX_BYTES:
-        raise InvalidError("tree", f"at most {MAX_BYTES} bytes")
+    tree = _read(_content(text))
+    for problem in _problems(tree):
+        raise InvalidError("nodes", problem)
+    return tree
+
+
+def faults(text: str) -> list[InvalidError]:
+    """All that is wrong with a tree as far as it can be read, of each node the first fault; empty when it can count."""
     try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InvalidError("tree", f"no YAML: {' '.join(str(error).split())[:200]}") from None
+        content = _content(text)
+    except InvalidError as fault:
+        return [fault]
+    try:
+        tree = _read(content)
+    except InvalidError as fault:
+        return [fault, *(each for each in _node_faults(content) if each.args != fault.args)][:MOST_FAULTS]
+    return [InvalidError("nodes", problem) for problem in _problems(tree)][:MOST_FAULTS]
+
+
+def _content(text: str) -> Any:
+    if len(text) > MAX_SIZE:
+        raise InvalidError("tree", f"at most {MAX_SIZE} characters")
+    return plain_yaml(text)
+
+
+def _read(content: Any) -> Tree:
     body = _table(content, "tree", {"tree", "version", "title", "for", "start", "nodes"})
     nodes = body["nodes"]
     if not isinstance(nodes, dict) or not 1 <= len(nodes) <= MAX_NODES:
         raise InvalidError("nodes", f"must be 1 to {MAX_NODES} nodes by name")
-    tree = Tree(
+    return Tree(
         tree=_slug(body["tree"], "tree"),
         version=_version(body["version"]),
         title=_text(body["title"], "title"),
@@ -129,9 +151,15 @@ def parse(text: str) -> Tree:
         start=_word(body["start"], "start"),
         nodes={_word(name, "nodes"): _node(node, f"nodes.{name}") for name, node in nodes.items()},
     )
-    for problem in _problems(tree):
-        raise InvalidError("nodes", problem)
-    return tree
+
+
+def _node_faults(content: Any) -> Iterator[InvalidError]:
+    nodes = content.get("nodes") if isinstance(content, dict) else None
+    for name, node in list(nodes.items())[:MAX_NODES] if isinstance(nodes, dict) else ():
+        try:
+            _node(node, f"nodes.{name}")
+        except InvalidError as fault:
+            yield fault
 
 
 def _node(node: Any, where: str) -> Node:
@@ -217,7 +245,7 @@ def _table(content: Any, where: str, needed: set[str], more: set[str] | None = N
     if missing:
         raise InvalidError(where, f"lacks {', '.join(sorted(missing))}")
     if unknown:
-        raise InvalidError(where, f"has unknown {', '.join(sorted(map(str, unknown)))}")
+        raise InvalidError(where, f"has unknown {', '.join(sorted(map(_shown, unknown))[:MOST_NAMED])}")
     return content
 
 
@@ -230,8 +258,10 @@ def _list(content: Any, where: str) -> list[Any]:
 def _text(content: Any, where: str) -> Text:
     body = _table(content, where, {"en", "da"})
     for language, text in body.items():
-        if not isinstance(text, str) or not text.strip() or len(text) > MAX_TEXT:
+        if not isinstance(text, str) or not text.strip():
             raise InvalidError(f"{where}.{language}", f"must be 1 to {MAX_TEXT} characters")
+        if (problem := bad_text(text.replace("\n", " ").strip(), MAX_TEXT)) is not None:
+            raise InvalidError(f"{where}.{language}", problem)
     return Text(body["en"].strip(), body["da"].strip())
 
 
@@ -240,13 +270,13 @@ def _word(content: Any, where: str) -> str:
     if isinstance(content, bool):
         raise InvalidError(where, "is true or false to YAML: put yes, no, on and off in quotes")
     if not isinstance(content, str) or not 1 <= len(content) <= 64 or not content.isprintable():
-        raise InvalidError(where, f"{content!r} is no name")
+        raise InvalidError(where, f"{_shown(content)} is no name")
     return content
 
 
 def _slug(content: Any, where: str) -> str:
     if not isinstance(content, str) or not SLUG.fullmatch(content):
-        raise InvalidError(where, f"{content!r} is no short name: a-z, 0-9 and -")
+        raise InvalidError(where, f"{_shown(content)} is no short name: a-z, 0-9 and -")
     return content
 
 
@@ -256,8 +286,15 @@ def _version(content: Any) -> int:
     return content
 
 
+def _shown(content: Any) -> str:
+    """What stands where something else must, short; of tables and lists only what they are."""
+    if isinstance(content, dict | list):
+        return "a table" if isinstance(content, dict) else "a list"
+    return ascii(content)[:MAX_SHOWN]
+
+
 def _choice(kind: Any, content: Any, where: str) -> Any:
     try:
         return kind(content)
     except ValueError:
-        raise InvalidError(where, f"{content!r} is none of {', '.join(kind)}") from None
+        raise InvalidError(where, f"{_shown(content)} is none of {', '.join(kind)}") from None

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Literal, cast
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from fleet.access.roles import Permission
 from fleet.api import idempotency
 from fleet.api.auth import Call, requires
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Answer, KitPath, Moment
+from fleet.api.shapes import PREFIX, Answer, KitPath, Line, Moment
 from fleet.errors import UnavailableError
 from fleet.updates.credentials import store
 from fleet.updates.credentials.passwords import Envelope
@@ -19,6 +19,7 @@ from fleet.updates.credentials.passwords import Envelope
 router = APIRouter(prefix=PREFIX, tags=["credentials"])
 
 WriteCredentials = Annotated[Call, requires(Permission.CREDENTIALS_WRITE)]
+Why = Annotated[Line | None, Query(min_length=1, description="Why, for the audit; nothing about a citizen")]
 
 
 class Credentials(Answer):
@@ -52,13 +53,13 @@ class NewCredentials(Credentials):
 
 @router.post("/kits/{kit}/credentials", status_code=201, responses=documented(404, 409), response_model=NewCredentials)
 async def issue_credentials(
-    call: WriteCredentials, request: Request, kit: KitPath, key: idempotency.Key = None
+    call: WriteCredentials, request: Request, kit: KitPath, reason: Why = None, key: idempotency.Key = None
 ) -> Response:
     """Give the kit's tablet a new password; the one before, if any, counts no more once the broker is told."""
-    envelope = _envelope(request)
+    envelope = envelope_of(request)
 
     async def work() -> NewCredentials:
-        issued = await store.issue(call.connection, kit, by=call.principal.actor, envelope=envelope)
+        issued = await store.issue(call.connection, kit, by=call.principal.actor, envelope=envelope, reason=reason)
         return NewCredentials(**asdict(issued.credentials), password=issued.password)
 
     return await idempotency.once(request, call, key, work, status=201, once_only="password")
@@ -71,12 +72,12 @@ async def get_credentials(call: WriteCredentials, kit: KitPath) -> Credentials:
 
 
 @router.delete("/kits/{kit}/credentials", status_code=204, responses=documented(404))
-async def withdraw_credentials(call: WriteCredentials, kit: KitPath) -> None:
+async def withdraw_credentials(call: WriteCredentials, kit: KitPath, reason: Why = None) -> None:
     """Let the kit's tablet in no more, and end its connection; doing it twice changes nothing."""
-    await store.withdraw(call.connection, kit, by=call.principal.actor)
+    await store.withdraw(call.connection, kit, by=call.principal.actor, reason=reason)
 
 
-def _envelope(request: Request) -> Envelope:
+def envelope_of(request: Request) -> Envelope:
     """What keeps passwords on their way to the broker; raises UnavailableError where no key was set."""
     key = request.app.state.settings.secret_key
     if key is None:

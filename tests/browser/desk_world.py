@@ -98,8 +98,8 @@ async def _world(client: httpx.AsyncClient, database: str) -> str:
     number = str((await made(await client.post(f"{API}/service-requests", json=asked)))["number"])
     late = {"kind": "repair", "kit": "K-1", "planned_on": day(2), "window_from": "08:00", "window_to": "10:00"}
     await made(await client.post(f"{API}/visits", json={**late, "crew": "van-1", "service_request": number}))
-    window = {"title": "new app", "kits": ["K-1"], "starts_at": f"{day()}T00:00:00Z", "ends_at": f"{day(1)}T00:00:00Z"}
-    await client.post(f"{API}/maintenance-windows", json=window)
+    window = {"title": "new app", "kits": ["K-1"], "ends_at": f"{day(2)}T00:00:00Z", "rules": ["version_drift"]}
+    await made(await client.post(f"{API}/maintenance-windows", json=window))
     return number
 
 

@@ -68,7 +68,7 @@ async def test_a_visit_is_planned_for_a_request_with_what_to_bring(database: str
         value_of, request = await spare(at), await asked(at)
         page = (await at.logistics.get("/kits/K-1/visit", params={"request": request})).text
         assert f'<option value="{request}" selected>' in page
-        kinds = {"wanted": ["scale", "sim"], "bring": [value_of, ""], "quantity": ["1", "1"]}
+        kinds: dict[str, Any] = {"wanted": ["scale", "sim"], "bring": [value_of, ""], "quantity": ["1", "1"]}
         answer = await send(at, **kinds, service_request=request, window_from="08:00", window_to="10:00", urgent="yes")
         assert answer.status_code == 303, answer.text
         visit = (await at.logistics.get(answer.headers["location"])).text
@@ -83,7 +83,7 @@ async def test_a_visit_is_planned_for_a_request_with_what_to_bring(database: str
 async def test_what_is_wrong_is_said_beside_the_field_and_nothing_is_lost(database: str) -> None:
     async with world(database, "installed") as at:
         value_of = await spare(at)
-        kept = {"wanted": ["scale"], "bring": [value_of], "quantity": ["5"], "note": "bring a ladder"}
+        kept: dict[str, Any] = {"wanted": ["scale"], "bring": [value_of], "quantity": ["5"], "note": "bring a ladder"}
         for fields, name, english, danish in (
             ({"crew": "two words"}, "crew", "a code such as van-2", "en kode som bil-2"),
             ({"window_from": "10:00", "window_to": "09:00"}, "window_to", "later than", "senere end"),

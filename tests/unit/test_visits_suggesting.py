@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from fleet.alerts.visits.steps import Kind
@@ -42,7 +44,7 @@ def test_as_many_as_are_lacking() -> None:
 
 
 def test_faults_point_at_pieces() -> None:
-    evidence = [{"peripherals": [{"kind": "scale"}, {"kind": None}]}, {"peripherals": None}, {}]
+    evidence: list[dict[str, Any]] = [{"peripherals": [{"kind": "scale"}, {"kind": None}]}, {"peripherals": None}, {}]
     assert at_fault(["no_network", "storage_low", "of nobody's list"], evidence) == {"sim", "scale"}
 
 

@@ -72,7 +72,7 @@ class CallForm(ConsoleForm):
             "note": " ".join(self.note.split()),
         }
         if self.tree:
-            body["walked"] = Walked(tree=self.tree, answers=_answers(self.said))
+            body["walked"] = Walked(tree=self.tree, answers=answers_of(self.said))
         try:
             return NewCall.model_validate(body)
         except ValidationError as error:
@@ -111,7 +111,7 @@ async def _page(
     detail = await kit_detail(call, kit)
     walked = None
     if query.tree is not None:
-        walked = await problemtrees.walked(call, query.tree, kit=kit, answers=_answers(query.said))
+        walked = await problemtrees.walked(call, query.tree, kit=kit, answers=answers_of(query.said))
     offered = await problemtrees.list_trees(call, TreeQuery())
     recent = await calls.list_calls(call, CallQuery(kit=kit, limit=SHOWN_CALLS))
     return render(
@@ -134,7 +134,7 @@ async def _page(
     )
 
 
-def _answers(said: str) -> dict[str, str]:
+def answers_of(said: str) -> dict[str, str]:
     """The answers of an address; raises InvalidError for what is none."""
     pairs = [each.split(":", 1) for each in said.split(",") if each]
     if any(len(pair) != 2 or not all(pair) for pair in pairs):

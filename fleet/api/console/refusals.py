@@ -58,6 +58,12 @@ _SAID: tuple[tuple[str, str | None, str], ...] = (
     ),
     (r"it is reserved already in that time", None, "det er allerede reserveret i den tid"),
     (r"(.+) is (\w+): only what is in stock can be reserved", None, r"\1 er ikke på lager og kan ikke reserveres"),
+    (r"it was changed meanwhile: look at it anew", None, "det er ændret imens: se på det igen"),
+    (
+        r"passwords of tablets need FLEET_SECRET_KEY.*",
+        None,
+        "adgangskoder til tabletter kræver FLEET_SECRET_KEY, som ikke er sat på denne server",
+    ),
     (r"a number from 1", None, "et tal fra 1"),
     (r"choose it from the list", None, "vælg det på listen"),
     (r"is not on the list", None, "står ikke på listen"),

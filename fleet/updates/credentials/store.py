@@ -95,10 +95,19 @@ class Standing:
     problem: str | None
 
 
-async def issue(connection: Connection, kit: str, *, by: str, envelope: Envelope | None) -> Issued:
+async def issue(
+    connection: Connection,
+    kit: str,
+    *,
+    by: str,
+    envelope: Envelope | None,
+    reason: str | None = None,
+    seen: int | None = None,
+) -> Issued:
     """A new password for a kit in place of the one before; without an `envelope` it reaches the broker by its file.
 
-    Raises NotFoundError, and ConflictError when the kit is gone for good.
+    `reason` goes into the audit; `seen` is the generation that is to be replaced, 0 where there was none. Raises
+    NotFoundError, and ConflictError when the kit is gone for good or has got another password meanwhile.
     """
     password = new_password()
     hashed = hash_password(password)
@@ -106,6 +115,7 @@ async def issue(connection: Connection, kit: str, *, by: str, envelope: Envelope
         found = await _locked(connection, kit)
         if found["state"] in FINAL:
             raise ConflictError(f"kit {kit} is {found['state']}: its tablet is let in no more")
+        await _say_why(connection, found, reason, seen)
         values = {
             **found,
             "hash": hashed.hash,
@@ -120,10 +130,16 @@ async def issue(connection: Connection, kit: str, *, by: str, envelope: Envelope
         return Issued(await _found(connection, kit), password)
 
 
-async def withdraw(connection: Connection, kit: str, *, by: str) -> None:
-    """Let a kit in no more; doing it twice changes nothing. Raises NotFoundError when it never had a password."""
+async def withdraw(
+    connection: Connection, kit: str, *, by: str, reason: str | None = None, seen: int | None = None
+) -> None:
+    """Let a kit in no more, for a `reason` that the audit keeps; doing it twice changes nothing.
+
+    Raises NotFoundError when it never had a password, ConflictError when its generation is not the one `seen`.
+    """
     async with connection.transaction():
         found = await _locked(connection, kit)
+        await _say_why(connection, found, reason, seen)
         ended = await connection.execute(_SQL["withdraw"], {**found, "by": by})
         if ended.rowcount:
             await connection.execute(_SQL["mark"], found)
@@ -222,6 +238,13 @@ async def _locked(connection: Connection, kit: str) -> dict[str, Any]:
     if not found:
         raise NotFoundError("kit", kit)
     return found[0]
+
+
+async def _say_why(connection: Connection, kit: dict[str, Any], reason: str | None, seen: int | None) -> None:
+    if seen is not None and seen != (await fetch_value(connection, _SQL["generation"], kit) or 0):
+        raise ConflictError("it was changed meanwhile: look at it anew")
+    if reason is not None:
+        await connection.execute(_SQL["say_why"], {"reason": reason})
 
 
 async def _found(connection: Connection, kit: str) -> Credentials:

@@ -6,6 +6,13 @@ SELECT k.kit_id, k.state,
 FROM kits k WHERE k.kit = %(kit)s
 FOR NO KEY UPDATE OF k;
 
+-- name: generation
+SELECT generation FROM kit_credentials WHERE kit_id = %(kit_id)s;
+
+-- name: say_why
+-- For the lines of the audit that this transaction makes.
+SELECT set_config('fleet.reason', %(reason)s, true);
+
 -- name: issue
 INSERT INTO kit_credentials AS c (kit_id, tablet_id, password_hash, salt, iterations, sealed, issued_by, next_attempt_at)
 VALUES (%(kit_id)s, %(tablet_id)s, %(hash)s, %(salt)s, %(iterations)s, %(sealed)s, %(by)s,

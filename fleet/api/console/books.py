@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
 
@@ -11,12 +12,16 @@ from fastapi.responses import RedirectResponse
 from pydantic import Field
 
 from fleet.access.roles import Permission
+from fleet.alerts.visits import store
 from fleet.api import kits, steps
 from fleet.api.auth import Call, MoveKits, ReadKits
+from fleet.api.console import glance
 from fleet.api.console.login import ConsoleForm
 from fleet.api.console.rendering import HtmlRoute, render
 from fleet.api.kitdetail import kit_detail
 from fleet.api.shapes import KitPath, PageQuery
+from fleet.api.visitacts import DENMARK
+from fleet.api.visits import Visit, visit_of
 from fleet.errors import ConflictError, FleetError
 from fleet.state.ledger.options import kit_options
 from fleet.state.ledger.steps import Blocked, KitStep, take_kit_step
@@ -27,6 +32,9 @@ router = APIRouter(route_class=HtmlRoute, include_in_schema=False, default_respo
 
 SHOWN_CHANGES = 15
 SUGGESTED_LOCATIONS = 200
+SHOWN_VISITS = 100
+OVERDUE_FOR = timedelta(days=90)
+"""A visit that was to be so long ago and was not is nobody's next one any more."""
 
 
 class StepForm(ConsoleForm):
@@ -90,6 +98,8 @@ async def _page(
     sent: StepForm | None = None,
 ) -> Response:
     detail = await kit_detail(call, kit)
+    today = datetime.now(DENMARK).date()
+    visit = glance.next_visit(await _visits(call, kit, today), today)
     changes = await kits.list_changes(call, kit, PageQuery(limit=SHOWN_CHANGES))
     return render(
         request,
@@ -97,12 +107,23 @@ async def _page(
         status=HTTPStatus.OK if refused is None else HTTPStatus.CONFLICT,
         path=f"/kits/{kit}",
         kit=detail,
+        visit=visit,
+        todo=glance.todo(detail, visit),
+        pieces=glance.pieces(detail),
         changes=changes.items,
         may_acknowledge=call.principal.may(Permission.ALERTS_ACKNOWLEDGE),
         refused=refused,
         sent=sent or StepForm(),
         **await _choices(call, kit),
     )
+
+
+async def _visits(call: Call, kit: str, today: date) -> list[Visit]:
+    """Visits to the kit of late and to come, as far as the caller may see them."""
+    since = today - OVERDUE_FOR
+    found = await store.list_visits(call.connection, kit=kit, day_from=since, limit=SHOWN_VISITS)
+    seen = Permission.VISITS_READ
+    return [visit_of(each) for each in found if call.principal.holds(seen, each.organisation_id, each.owner_id)]
 
 
 async def _choices(call: Call, kit: str) -> dict[str, Any]:

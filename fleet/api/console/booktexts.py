@@ -5,7 +5,6 @@ from __future__ import annotations
 # key: (English, Danish)
 BOOKS: dict[str, tuple[str, str]] = {
     "asset_tag": ("Asset tag", "Inventarnummer"),
-    "bundle": ("Pieces in the kit", "Dele i telekittet"),
     "calibrated_until": ("Calibrated until", "Kalibreret til"),
     "no_bundle": ("No pieces are in the books of this kit.", "Ingen dele er bogført i dette telekit."),
     "findings": ("Books and reality", "Registrering og virkelighed"),

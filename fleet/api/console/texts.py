@@ -7,6 +7,7 @@ from enum import StrEnum
 from fleet.api.console.booktexts import BOOKS
 from fleet.api.console.calltexts import CALLS
 from fleet.api.console.credentialtexts import CREDENTIALS
+from fleet.api.console.glancetexts import GLANCE
 from fleet.api.console.incidenttexts import INCIDENTS
 from fleet.api.console.leveltexts import LEVELS
 from fleet.api.console.outlettexts import OUTLETS
@@ -55,7 +56,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "Skriv de seks cifre, som din app viser, eller en gendannelseskode.",
     ),
     "component": ("Component", "Komponent"),
-    "connection": ("Connection", "Forbindelse"),
     "due": ("due", "frist"),
     "entered": ("You are logged in", "Du er logget ind"),
     "error_title": ("That did not work", "Det lykkedes ikke"),
@@ -140,7 +140,6 @@ TEXTS: dict[str, tuple[str, str]] = {
         "At least 12 characters; several words that have nothing to do with each other are good.",
         "Mindst 12 tegn; flere ord, som ikke har noget med hinanden at gøre, er godt.",
     ),
-    "peripherals": ("Devices", "Udstyr"),
     "recovery_codes": ("Recovery codes", "Gendannelseskoder"),
     "recovery_help": (
         "Keep these in a safe place: each gets you in once when the app is gone. They are shown this once only.",
@@ -324,6 +323,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **BOOKS,
     **CALLS,
     **CREDENTIALS,
+    **GLANCE,
     **INCIDENTS,
     **LEVELS,
     **OUTLETS,

@@ -50,7 +50,8 @@ showLocalTimes(document);
 if (document.body.dataset.live) {
   const types = ["kit.created", "kit.edited", "kit.moved", "kit.located", "kit.swapped", "kit.assigned", "kits.imported", "kit.changed", "alert.opened", "alert.cleared",
     "alert.acknowledged", "alert.unacknowledged", "alert.shelved", "alert.unshelved", "alert.unsuppressed", "alert.flapping",
-    "maintenance.began", "maintenance.ended", "request.opened", "request.changed", "request.resolved", "incident.opened", "incident.cleared", "reset"];
+    "maintenance.began", "maintenance.ended", "request.opened", "request.changed", "request.resolved", "incident.opened", "incident.cleared",
+    "visit.planned", "visit.started", "visit.done", "visit.failed", "visit.cancelled", "reset"];
   let events = null;
   let due = 0;
   const soon = () => {

@@ -13,7 +13,7 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.alerts.trees import store
 from fleet.alerts.trees.facts import Fact, facts_of
-from fleet.alerts.trees.tree import MAX_VERSION, Advice, Question, Text, parse
+from fleet.alerts.trees.tree import MAX_VERSION, Advice, Question, Text, Tree, parse
 from fleet.alerts.trees.tree import Prefilled as RequestNode
 from fleet.alerts.trees.walk import By, Step, Walk, walk
 from fleet.api import idempotency
@@ -206,6 +206,11 @@ async def walked(
 ) -> Walked:
     """The walk as it is answered, with its evidence."""
     tree = parse((await store.find_tree(call.connection, name, version)).body)
+    return await walked_in(call, tree, kit=kit, answers=answers)
+
+
+async def walked_in(call: Call, tree: Tree, *, kit: str | None, answers: Mapping[str, str]) -> Walked:
+    """The walk through a tree, which need not be kept."""
     facts, evidence = await _known(call, kit)
     way = walk(tree, facts, answers)
     question = way.at if isinstance(way.at, Question) else None

@@ -31,7 +31,7 @@ from fleet.alerts.trees.plainyaml import plain_yaml
 from fleet.errors import InvalidError
 from fleet.state.texts import SLUG, bad_text
 
-MAX_SIZE = 64 * 1024
+MAX_BYTES = 64 * 1024
 MAX_NODES = 200
 MAX_TEXT = 600
 MAX_SHOWN = 60
@@ -133,8 +133,8 @@ def faults(text: str) -> list[InvalidError]:
 
 
 def _content(text: str) -> Any:
-    if len(text) > MAX_SIZE:
-        raise InvalidError("tree", f"at most {MAX_SIZE} characters")
+    if len(text.encode(errors="surrogatepass")) > MAX_BYTES:
+        raise InvalidError("tree", f"at most {MAX_BYTES} bytes")
     return plain_yaml(text)
 
 
@@ -200,10 +200,13 @@ def _problems(tree: Tree) -> Iterator[str]:
     if tree.start not in tree.nodes:
         yield f"start: there is no node {tree.start!r}"
         return
-    for name, node in tree.nodes.items():
-        if isinstance(node, Question):
-            yield from _question_problems(tree, name, node)
-    yield from _ring(tree)
+    astray = [
+        problem
+        for name, node in tree.nodes.items()
+        if isinstance(node, Question)
+        for problem in _question_problems(tree, name, node)
+    ]
+    yield from astray or _ring(tree)
 
 
 def _question_problems(tree: Tree, name: str, node: Question) -> Iterator[str]:

@@ -63,6 +63,16 @@ async def charge_all(database: str) -> None:
         await charge(connection, datetime.now(UTC))
 
 
+async def test_a_tree_of_an_earlier_release_that_is_refused_today_costs_nobody_the_others(database: str) -> None:
+    body = "tree: old\nversion: 1\ntitle: &t {en: x, da: x}\nfor: []\nstart: a\nnodes: {a: {advice: *t}}"
+    execute(database, "INSERT INTO problem_trees (tree, version, body, created_by) VALUES ('old', 1, %s, 'x')", body)
+    async with api(database, Role.SERVICE) as client:
+        listed = await ok(await client.get(TREES))
+        assert {tree["tree"] for tree in listed["items"]} == shipped().keys()
+        kept = await ok(await client.get(f"{TREES}/old"))
+    assert kept["body"] == body
+
+
 async def test_a_contact_is_recorded_also_when_it_is_about_no_kit(database: str) -> None:
     async with api(database, Role.SUPPORT) as client:
         made = await ok(await client.post(CALLS, json={**CALL, "reason": "question", "note": "Åbningstider"}), 201)

@@ -245,6 +245,8 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x]\n" + "".join(
         ("tree: !!python/object/apply:os.system [ls]", "no YAML"),
         ("# 010190-1234\ntree: x", "civil registration number"),
         ("tree: \0", "no YAML"),
+        ("tree: \ud800", "no YAML"),
+        ("tree: " + "æ" * 40_000, "at most 65536 bytes"),
         (dumped(body(tree={"x": "y" * 10_000})), "a table is no short name"),
         (dumped(body(title={"en": "call 010190-1234", "da": "x"})), "civil registration number"),
         (dumped(body()).replace("en: a", 'en: "\\ud800"', 1), "control character"),

@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
+        event = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             raise _Refused(f"line {event.start_mark.line + 1}: anchors (&) and aliases (*) are not taken")
         if self.depth >= MAX_DEPTH:

@@ -13,7 +13,9 @@ from fleet.alerts.trees.tree import Tree, parse
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_one, fetch_value
 from fleet.errors import ConflictError, InvalidError, NotFoundError
+from fleet.log import get_logger
 
+_LOG = get_logger("fleet.alerts.trees")
 _SQL = load_queries("fleet.alerts.trees", "trees.sql")
 MOST_TREES = 500
 SHIPPED = "shipped"
@@ -44,11 +46,15 @@ def shipped() -> dict[str, str]:
 
 
 async def list_trees(connection: Connection) -> list[Kept]:
-    """The newest version of every tree that is offered, by name."""
+    """The newest version of every tree that is offered, by name.
+
+    A version that was taken by rules of an earlier release and is refused by today's is left out and told in the log:
+    it must not cost anybody the others.
+    """
     rows = await fetch_all(connection, _SQL["newest"], {"limit": MOST_TREES}, Kept)
     kept = {row.tree: row for row in rows}
     trees = {name: _shipped(name) for name in shipped() if name not in kept} | kept
-    return [tree for _, tree in sorted(trees.items()) if not tree.retired]
+    return [tree for _, tree in sorted(trees.items()) if not tree.retired and _readable(tree)]
 
 
 async def find_tree(connection: Connection, tree: str, version: int | None = None) -> Kept:
@@ -107,6 +113,15 @@ async def around(connection: Connection, kit: str) -> Around:
     """What stands around a kit besides what it reports."""
     row: Around | None = await fetch_one(connection, _SQL["around"], {"kit": kit}, Around)
     return row or Around()
+
+
+def _readable(kept: Kept) -> bool:
+    try:
+        parse(kept.body)
+    except InvalidError as error:
+        _LOG.warning("problem tree left out: enter a new version", tree=kept.tree, error=str(error))
+        return False
+    return True
 
 
 def _renumbered(kept: Kept) -> str:

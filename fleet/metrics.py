@@ -127,7 +127,7 @@ CREDENTIALS_DIFFERENCES = Counter(
 FINDINGS = Gauge("fleet_findings", "Findings that stand: books and reality disagree", ["kind"])
 FINDINGS_OPENED = Counter("fleet_findings_opened_total", "Findings opened", ["kind"])
 FINDINGS_HELD = Gauge(
-    "fleet_findings_held", "Kits without an alert because too many have a finding of the same kind at once"
+    "fleet_findings_held", "Kits with a finding that wait while it is counted whether they are part of a mass event"
 )
 BILLABLE = Counter("fleet_billable_entries_total", "Entries and counter-entries of what is charged", ["what"])
 MAINTAINED = Counter("fleet_maintenance_total", "Partitions and rows made or removed by maintenance", ["what"])

@@ -1,7 +1,7 @@
 """Findings become alerts: what stands of one rule against a kit, or a place, is one alert. Pure functions of values.
 
-When very many kits get findings of one kind at once, it is one thing gone wrong (an import, a firmware that every
-device got) and not as many cases: the findings stand in their list, and no alert opens by that kind until they are few.
+When very many kits get findings at once, it is one thing gone wrong (an import, a firmware that every device got) and
+not as many cases: that is asked of these openings as of every other (`massevents/gathering.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fleet.alerts import mass
 from fleet.alerts.actions import (
     Action,
     ClearAlert,
@@ -60,12 +59,6 @@ def evaluate_books(facts: BookFacts, rule: Rule, now: datetime) -> list[Action]:
     if facts.alert_id is None:
         return _without_alert(facts, rule, now)
     return _still(facts, facts.alert_id, rule) if facts.findings else _gone(facts, facts.alert_id, rule, now)
-
-
-def held_kinds(kits_by_kind: Mapping[str, int], installed: int) -> frozenset[str]:
-    """Kinds by which no alert opens now, since so many kits wait for one."""
-    limit = mass.threshold(installed)
-    return frozenset(kind for kind, kits in kits_by_kind.items() if kits > limit)
 
 
 def _without_alert(facts: BookFacts, rule: Rule, now: datetime) -> list[Action]:

@@ -19,12 +19,12 @@ from psycopg.rows import class_row
 
 from fleet import metrics
 from fleet.alerts import read
+from fleet.alerts.actions import Action, HoldPending
 from fleet.alerts.applied import Applied
 from fleet.alerts.apply import apply
-from fleet.alerts.books import STANDING, BookFacts, evaluate_books, held_kinds
+from fleet.alerts.books import STANDING, BookFacts, evaluate_books
 from fleet.alerts.judging.catalogue import RULE_OF
-from fleet.alerts.mass import LEAST
-from fleet.alerts.massevents import reading
+from fleet.alerts.massevents.gathering import gather
 from fleet.alerts.rules import RuleName
 from fleet.db import roles
 from fleet.db.connect import connect
@@ -52,7 +52,7 @@ STATEMENT_TIMEOUT_S = 60.0
 
 @dataclass(slots=True)
 class Compared:
-    """What one round did; `held` kits have findings of which there are so many that no alert opens."""
+    """What one round did; `held` kits wait, because it is being counted whether they are part of a mass event."""
 
     settled: Settled = field(default_factory=Settled)
     applied: Applied = field(default_factory=Applied)
@@ -138,20 +138,11 @@ async def alert(connection: Connection, now: datetime, done: Compared) -> None:
     """Bring the alerts of every rule that findings feed up to what stands, in the caller's transaction."""
     settings = await read.settings(connection)
     speaks = {kind: rule for kind, rule in RULE_OF.items() if rule in settings.base}
-    feeding = {
+    applying = [(number, rules[name]) for number, rules in settings.of.items() for name in set(speaks.values())]
+    values = {
         "kinds": [str(kind) for kind in speaks],
         "rules": [str(rule) for rule in speaks.values()],
         "standing": list(STANDING),
-    }
-    cursor = await connection.execute(QUERIES["waiting_by_kind"], feeding)
-    waiting = dict(await cursor.fetchall())
-    many = any(count > LEAST for count in waiting.values())
-    held = held_kinds(waiting, await reading.installed(connection)) if many else frozenset()
-    done.held = sum(waiting[kind] for kind in held)
-    applying = [(number, rules[name]) for number, rules in settings.of.items() for name in set(speaks.values())]
-    values = {
-        **feeding,
-        "held": sorted(held),
         "of_rules": [str(rule.rule) for _, rule in applying],
         "of_sets": [number for number, _ in applying],
         "versions": [rule.version for _, rule in applying],
@@ -164,12 +155,20 @@ async def alert(connection: Connection, now: datetime, done: Compared) -> None:
     async with connection.cursor(row_factory=class_row(BookFacts)) as rows:
         await rows.execute(QUERIES["book_facts"], values)
         facts = await rows.fetchall()
-    actions = []
+    actions: list[Action] = []
+    began_s: dict[tuple[int, RuleName], float] = {}
     for each in facts:
         rule = settings.rules_of(each.rule_set)[RuleName(each.rule)]
         actions += evaluate_books(each, rule, now)
-    done.applied.add(await apply(connection, actions, settings.base, now))
-    done.more |= len(facts) == ALERTS_AT_ONCE
+        if each.kit_id is not None and each.since is not None:
+            began_s[each.kit_id, rule.rule] = each.since.timestamp() + rule.for_s
+    clock = await read.clock(connection, now)
+    gathered = await gather(connection, actions, settings.base, clock.clock_s, now, began_s=began_s)
+    # Who waits is found again in the next round.
+    ready = [action for action in gathered if not isinstance(action, HoldPending)]
+    done.held = len(gathered) - len(ready)
+    done.applied.add(await apply(connection, ready, settings.base, now))
+    done.more |= len(facts) == ALERTS_AT_ONCE and done.held < len(facts)
 
 
 async def compare_while(dsn: str, goes_on: Callable[[], bool], pause: Callable[[float], Awaitable[None]]) -> None:

@@ -1,14 +1,6 @@
--- name: waiting_by_kind
--- How many kits wait for an alert, by the kinds of what stands against them.
-SELECT f.kind, count(DISTINCT f.kit_id)
-FROM findings f JOIN unnest(%(kinds)s::text[], %(rules)s::text[]) AS g(kind, rule) USING (kind)
-WHERE f.state = ANY(%(standing)s) AND f.kit_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM alerts a WHERE a.kit_id = f.kit_id AND a.rule = g.rule AND a.state = 'active')
-GROUP BY f.kind;
-
 -- name: book_facts
--- What stands of each rule against kits, or else against places and organisations, where no alert says just that. Of
--- those that have none, kits wait while all their kinds are held. What only waits for its time is left out until then.
+-- What stands of each rule against kits, or else against places and organisations, where no alert says just that. What only
+-- waits for its time is left out until then.
 WITH feeding AS MATERIALIZED (
     SELECT * FROM unnest(%(kinds)s::text[], %(rules)s::text[]) AS g(kind, rule)
 ), told AS (
@@ -22,7 +14,7 @@ WITH feeding AS MATERIALIZED (
     WHERE f.state = ANY(%(standing)s)
 ), standing AS (
     SELECT rule, kit_id, subject, min(organisation_id) AS organisation_id, min(opened_at) AS since,
-           array_agg(DISTINCT kind) AS kinds, count(*) AS found,
+           count(*) AS found,
            to_jsonb((array_agg(jsonb_build_object('id', finding_id, 'kind', kind, 'severity', severity)
                                ORDER BY finding_id))[1:100]) AS findings
     FROM told GROUP BY rule, kit_id, subject
@@ -44,7 +36,7 @@ JOIN unnest(%(of_rules)s::text[], %(of_sets)s::integer[], %(versions)s::integer[
     AS v(rule, rule_set, version, enabled, for_s, keep_s)
     ON v.rule = coalesce(s.rule, a.rule) AND v.rule_set = CASE WHEN k.rule_set = ANY(%(of_sets)s) THEN k.rule_set ELSE 0 END
 WHERE CASE WHEN a.alert_id IS NULL
-           THEN v.enabled AND NOT s.kinds <@ %(held)s::text[] AND s.since <= %(now)s::timestamptz - make_interval(secs => v.for_s)
+           THEN v.enabled AND s.since <= %(now)s::timestamptz - make_interval(secs => v.for_s)
            WHEN v.enabled AND s.findings IS NULL AND a.recovering_since IS NOT NULL
            THEN a.recovering_since <= %(now)s::timestamptz - make_interval(secs => v.keep_s)
                 AND coalesce(a.clears_at, '-infinity') <= %(now)s

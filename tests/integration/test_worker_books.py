@@ -11,6 +11,7 @@ import pytest
 
 from fleet.alerts import comparing
 from fleet.alerts.comparing import Compared, Comparer
+from fleet.alerts.massevents import counting
 from fleet.db import roles
 from fleet.state.findings import store
 from tests.alerts_world import World
@@ -156,16 +157,86 @@ async def test_what_describes_a_piece_or_a_model_changes(desk: Desk) -> None:
     assert await desk.standing() == ["firmware_differs", "other_tablet"]
 
 
-async def test_very_many_at_once_stand_in_the_list_and_open_no_alerts(desk: Desk) -> None:
-    for number in range(21):
+async def incidents(desk: Desk, state: str = "open") -> list[Any]:
+    """Mass events by rule and cohort with how many kits they have."""
+    cursor = await desk.connection.execute(
+        "SELECT rule, cohort_kind || ':' || cohort_value, count(m.kit_id) FILTER (WHERE m.left_at IS NULL)"
+        " FROM incidents i LEFT JOIN incident_members m USING (incident_id, rule)"
+        " WHERE i.state = %s GROUP BY i.incident_id ORDER BY i.incident_id",
+        (state,),
+    )
+    return await cursor.fetchall()
+
+
+async def test_very_many_at_once_are_one_mass_event_also_of_kits_in_store(desk: Desk) -> None:
+    for number in range(22):
         await desk.kit(f"K-{number}", "in_stock")
-    await desk.kit("L", "lost")
     done = await desk.round()
-    assert done.held == 21
-    assert [each[0] for each in await desk.alerts()] == ["L"]
-    await desk.do("UPDATE kits SET state = 'ready' WHERE kit_id %% 2 = 0")
+    assert (done.held, await incidents(desk)) == (0, [(RULE, "fleet:", 22)])
+    assert await desk.alerts() == [], "none has a request of its own"
+    assert await desk.do("SELECT count(*) FROM alerts WHERE suppressed_by LIKE 'incident:%%'") == 22
+    await desk.kit("L", "lost")
+    await desk.round()
+    assert await incidents(desk) == [(RULE, "fleet:", 23)], "who follows belongs to it"
+    await desk.do("UPDATE kits SET state = 'ready' WHERE kit_id %% 4 <> 0")
+    await desk.round()
+    world = World(desk.connection)
+    world.now = desk.now
+    await world.tick()
+    assert await incidents(desk) == []
+    assert await incidents(desk, "cleared") == [(RULE, "fleet:", 5)]
+    world.now += timedelta(minutes=16)
+    await world.listen()
+    await world.tick()
+    assert len(await desk.alerts()) == 5, "who is wrong still is told of when it is over"
+
+
+async def test_an_update_that_makes_many_report_another_model_is_one_case(desk: Desk) -> None:
+    for number in range(70):
+        kit_id = await desk.kit(f"K-{number}")
+        await desk.piece(kit_id, "scale", f"W-{number}", model="W1")
+        await desk.report(kit_id, "software", {"os": "15" if number < 60 else "14"})
+        other = number < 40 or number in (62, 63)
+        await desk.pairing(kit_id, {"serial": f"W-{number}", "model": "W2" if other else "W1"})
+    await desk.round()
+    assert await incidents(desk) == [(RULE, "os:15", 40)]
+    assert [each[0] for each in await desk.alerts()] == ["K-62", "K-63"], "theirs is another matter"
+    assert await desk.do("SELECT count(*) FROM service_requests WHERE incident_id IS NOT NULL") == 1
+    assert not (await desk.round()).applied.changed
+
+
+async def test_where_mass_events_are_switched_off_each_is_told_of(desk: Desk) -> None:
+    await desk.do("UPDATE incident_settings SET enabled = false WHERE rule = %s RETURNING rule", RULE)
+    for number in range(25):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.round()
+    assert (len(await desk.alerts()), await incidents(desk)) == (25, [])
+
+
+async def test_those_of_a_large_fleet_wait_until_it_is_counted(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "SMALL", 5)
+    await desk.do("INSERT INTO kit_types (kit_type) VALUES ('demo') RETURNING kit_type")
+    for number in range(25):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.do("UPDATE cohort_counts SET kits = 1000, counted_at = %s RETURNING kits", desk.now - timedelta(hours=1))
+    done = await desk.round()
+    assert (done.held, done.more, await desk.alerts()) == (25, False, [])
+    assert await desk.do("SELECT count(*) FROM pending_alerts") == 0
+    async with desk.connection.transaction():
+        await counting.count(desk.connection, desk.now)
+    done = await desk.round()
+    assert (done.held, await incidents(desk)) == (0, [(RULE, "fleet:", 25)])
+
+
+async def test_nobody_waits_for_longer_than_the_window(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(counting, "SMALL", 5)
+    for number in range(25):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.do("UPDATE cohort_counts SET kits = 1000, counted_at = %s RETURNING kits", desk.now - timedelta(hours=1))
+    assert (await desk.round()).held == 25
+    desk.now += timedelta(seconds=301)
     assert (await desk.round()).held == 0
-    assert 1 < len(await desk.alerts()) < 21
+    assert len(await desk.alerts()) == 25
 
 
 async def test_the_fleet_is_compared_in_parts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def held(since: datetime) -> HoldPending:
 
 def opened(evidence: Any) -> OpenAlert:
     """It opens."""
-    return OpenAlert(7, RULE.rule, evidence, "minor", 0)
+    return OpenAlert(7, RULE.rule, evidence, "minor", 0, line=RULE.line)
 
 
 CASES: list[tuple[str, KitFacts, Rule, list[Action]]] = [

@@ -1,4 +1,4 @@
-"""How many watched kits each cohort has: counted when that could matter, kept for a while, never per tick.
+"""How many kits each cohort has: counted when that could matter, kept for a while, never per tick.
 
 A small fleet is counted in the tick itself. A large one takes seconds, so the tick asks for it and the leader counts
 beside it; meanwhile whoever may be in a wave waits, as in any wave that builds.
@@ -70,11 +70,16 @@ async def groups(
     ]
 
 
-async def sizes_for(connection: Connection, seen: Sequence[Group], settings: Settings, now: datetime) -> Sizes:
-    """The sizes of the cohorts of these groups, counted anew where they are not known well enough."""
+async def sizes_for(
+    connection: Connection, seen: Sequence[Group], settings: Settings, now: datetime, *, everything: bool = False
+) -> Sizes:
+    """The sizes of the cohorts of these groups, counted anew where they are not known well enough.
+
+    They are of the watched kits, or of `everything` in the books.
+    """
     if not seen:
         return Sizes({})
-    found = await _sizes(connection, seen)
+    found = await _sizes(connection, seen, everything=everything)
     cursor = await connection.execute(QUERIES["state"])
     row = await cursor.fetchone()
     assert row is not None
@@ -85,7 +90,7 @@ async def sizes_for(connection: Connection, seen: Sequence[Group], settings: Set
         return Sizes(found)
     if kits <= SMALL:
         await count(connection, now)
-        return Sizes(await _sizes(connection, seen))
+        return Sizes(await _sizes(connection, seen, everything=everything))
     await connection.execute(QUERIES["ask"], {"now": now})
     return Sizes(found, pending=missing)
 
@@ -121,7 +126,7 @@ async def count_if_asked(connection: Connection) -> float:
     return time.perf_counter() - began_s
 
 
-async def _sizes(connection: Connection, seen: Sequence[Group]) -> dict[Cohort, int]:
+async def _sizes(connection: Connection, seen: Sequence[Group], *, everything: bool) -> dict[Cohort, int]:
     cohorts = sorted({str(cohort) for group in seen for cohort in group.traits})
-    cursor = await connection.execute(QUERIES["sizes"], {"cohorts": cohorts})
+    cursor = await connection.execute(QUERIES["sizes"], {"cohorts": cohorts, "everything": everything})
     return {cohort_of(cohort): kits for cohort, kits in await cursor.fetchall()}

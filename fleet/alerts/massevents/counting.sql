@@ -6,7 +6,9 @@ JOIN kit_cohorts c USING (kit_id)
 GROUP BY c.cohorts, g.half, g.window_s
 
 -- name: sizes
-SELECT cohort, kits FROM cohort_sizes WHERE cohort = ANY (%(cohorts)s::text[])
+SELECT cohort, CASE WHEN %(everything)s THEN everything ELSE kits END
+FROM cohort_sizes
+WHERE cohort = ANY (%(cohorts)s::text[]) AND CASE WHEN %(everything)s THEN everything ELSE kits END > 0
 
 -- name: state
 -- Before anything was counted the planner's estimate tells whether it is much.
@@ -28,9 +30,8 @@ SELECT set_config('work_mem', '64MB', true)
 
 -- name: count
 WITH counted AS MATERIALIZED (
-    SELECT cohort, count(*) AS kits
+    SELECT cohort, count(l.watch_allowance_s) AS kits, count(*) AS everything
     FROM kit_latest l JOIN kit_cohorts c USING (kit_id), unnest(c.cohorts) AS cohort
-    WHERE l.watch_allowance_s IS NOT NULL
     GROUP BY cohort
     HAVING count(*) > 1
     ORDER BY count(*) DESC, cohort
@@ -38,8 +39,9 @@ WITH counted AS MATERIALIZED (
 ), gone AS (
     DELETE FROM cohort_sizes s WHERE NOT EXISTS (SELECT FROM counted c WHERE c.cohort = s.cohort)
 ), kept AS (
-    INSERT INTO cohort_sizes AS s (cohort, kits) SELECT cohort, kits FROM counted
-    ON CONFLICT (cohort) DO UPDATE SET kits = excluded.kits WHERE s.kits <> excluded.kits
+    INSERT INTO cohort_sizes AS s (cohort, kits, everything) SELECT cohort, kits, everything FROM counted
+    ON CONFLICT (cohort) DO UPDATE SET kits = excluded.kits, everything = excluded.everything
+    WHERE (s.kits, s.everything) <> (excluded.kits, excluded.everything)
 )
 UPDATE cohort_counts
 SET counted_at = %(now)s, wanted_at = NULL, kits = coalesce((SELECT kits FROM counted WHERE cohort = 'fleet:'), 0)

@@ -30,6 +30,7 @@ from fleet.alerts.actions import (
 from fleet.alerts.applied import Applied
 from fleet.alerts.apply import apply
 from fleet.alerts.cohorts import Cohort, Traits, cohort_of
+from fleet.alerts.judging.catalogue import CATALOGUE, Source
 from fleet.alerts.mass import DEFAULT, OpenIncidentRow, Opening, Settings, Wave
 from fleet.alerts.massevents import counting, reading
 from fleet.alerts.quieting import store as quieting
@@ -43,6 +44,7 @@ Connection = AsyncConnection[Any]
 Rules = Mapping[RuleName, Rule]
 
 QUERIES = load_queries("fleet.alerts.massevents", "gathering.sql")
+NOT_TOLD: Mapping[tuple[int, RuleName], float] = {}
 LOOKED_AT_AGAIN = timedelta(seconds=5)
 """How soon after it was held back an opening is judged again."""
 RELEASED_AFTER = timedelta(minutes=15)
@@ -85,12 +87,19 @@ class _Left:
 
 
 async def gather(
-    connection: Connection, actions: Sequence[Action], rules: Rules, listening_clock_s: float, now: datetime
+    connection: Connection,
+    actions: Sequence[Action],
+    rules: Rules,
+    listening_clock_s: float,
+    now: datetime,
+    *,
+    began_s: Mapping[tuple[int, RuleName], float] = NOT_TOLD,
 ) -> list[Action]:
     """The actions with what belongs to mass events put there; nothing is asked when nothing opens.
 
     An opening opens, joins an incident (suppressed by it), or waits as pending for the window at most. Kits in
-    maintenance or on a shelf count for no wave. Call it before `apply`, in the same transaction.
+    maintenance or on a shelf count for no wave. When kits came to what opens is told by what is pending, or by
+    `began_s`. Call it before `apply`, in the same transaction.
     """
     opening: dict[RuleName, list[OpenAlert]] = {}
     for action in actions:
@@ -104,7 +113,8 @@ async def gather(
     for rule, some in opening.items():
         heard = [each for each in some if (each.kit_id, rule) not in quiet]
         gathered += [each for each in some if (each.kit_id, rule) in quiet]
-        step = _Step(connection, rules[rule], settings.get(rule, DEFAULT), listening_clock_s, now)
+        given = settings.get(rule, DEFAULT)
+        step = _Step(connection, rules[rule], given, listening_clock_s, now, began_s=began_s)
         gathered += await step.place(heard) if step.settings.enabled and heard else heard
     return gathered
 
@@ -141,6 +151,7 @@ class _Step:
     listening_clock_s: float
     now: datetime
     taken: set[int] = field(default_factory=set)
+    began_s: Mapping[tuple[int, RuleName], float] = field(default_factory=dict)
 
     async def place(self, openings: Sequence[OpenAlert]) -> list[Action]:
         """What becomes of them, and the incidents that begin with them."""
@@ -212,7 +223,8 @@ class _Step:
             (found,) = await cursor.fetchall()
         clock_s = self.now.timestamp()
         seen = await counting.groups(self.connection, found.kits, found.halves, found.coming, found.stride)
-        sizes = await counting.sizes_for(self.connection, seen, self.settings, self.now)
+        of_books = CATALOGUE[self.rule.rule].source is Source.BOOKS
+        sizes = await counting.sizes_for(self.connection, seen, self.settings, self.now, everything=of_books)
         waves = mass.find_waves(seen, sizes.by_cohort, self.settings, clock_s=clock_s, incidents=incidents)
         uncounted = mass.uncounted(seen, sizes.by_cohort, self.settings, clock_s=clock_s) if sizes.pending else []
         return waves + uncounted
@@ -225,7 +237,10 @@ class _Step:
             "now": self.now,
         }
         cursor = await self.connection.execute(QUERIES["openings"], values)
-        return [Opening(kit_id, began_s, _traits(cohorts)) for kit_id, began_s, cohorts in await cursor.fetchall()]
+        return [
+            Opening(kit_id, self.began_s.get((kit_id, self.rule.rule), began_s), _traits(cohorts))
+            for kit_id, began_s, cohorts in await cursor.fetchall()
+        ]
 
 
 def _traits(cohorts: Sequence[str]) -> Traits:

@@ -53,6 +53,11 @@ $$;
 REVOKE EXECUTE ON FUNCTION maintenance_spells FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION maintenance_spells TO fleet_api, fleet_worker;
 
+-- What the books say against reality is of kits in store as well.
+ALTER TABLE cohort_sizes ADD COLUMN everything integer NOT NULL DEFAULT 0;
+COMMENT ON COLUMN cohort_sizes.kits IS 'Those that are watched, of which the threshold of most rules is a part.';
+COMMENT ON COLUMN cohort_sizes.everything IS 'Those in any state, for rules that findings feed; 0 before they were counted.';
+
 -- Who answers may be another for some kits; an alert says who does where its rule does not.
 ALTER TABLE rule_variants ADD COLUMN line text CHECK (line IN ('support', 'service', 'logistics', 'supplier'));
 ALTER TABLE alerts ADD COLUMN line text CHECK (line IN ('support', 'service', 'logistics', 'supplier'));

@@ -111,3 +111,8 @@ def test_wishes_to_wait_are_bounded() -> None:
     assert retry_after("Wed, 25 Nov 2026 12:01:00 GMT", NOW) == 60
     assert retry_after("Wed, 25 Nov 2026 11:00:00 GMT", NOW) == 0
     assert retry_after("soon", NOW) is None
+
+
+@pytest.mark.parametrize("path", ["citizen/010190-1234", "citizen/010190%2D1234", "?who=01%2F01%2F90-1234"])
+def test_an_address_names_no_citizen(path: str) -> None:
+    assert "civil registration number" in (bad_url(f"https://hooks.example/{path}", CLOSED) or "")

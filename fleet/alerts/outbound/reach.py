@@ -12,10 +12,12 @@ import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import httpcore
 from httpcore import AsyncNetworkBackend, AsyncNetworkStream
+
+from fleet.state.texts import CIVIL_NUMBER, looks_like_cpr
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -75,6 +77,8 @@ def bad_url(url: str, reach: Reach) -> str | None:
         return "holds a user, a password or a fragment; leave it out"
     if parts.scheme == "http" and not reach.networks:
         return "must start with https://"
+    if looks_like_cpr(unquote(url)):
+        return CIVIL_NUMBER
     return _bad_host(parts.hostname, reach)
 
 

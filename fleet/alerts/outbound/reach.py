@@ -77,9 +77,7 @@ def bad_url(url: str, reach: Reach) -> str | None:
         return "holds a user, a password or a fragment; leave it out"
     if parts.scheme == "http" and not reach.networks:
         return "must start with https://"
-    if looks_like_cpr(unquote(url)):
-        return CIVIL_NUMBER
-    return _bad_host(parts.hostname, reach)
+    return CIVIL_NUMBER if looks_like_cpr(unquote(url)) else _bad_host(parts.hostname, reach)
 
 
 def _bad_host(host: str, reach: Reach) -> str | None:

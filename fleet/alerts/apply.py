@@ -32,6 +32,7 @@ from fleet.alerts.quieting.quiet import Quieted, quiet
 from fleet.alerts.quieting.store import tell_flapping
 from fleet.alerts.quieting.suppress import SEVERITIES
 from fleet.alerts.requests import opening
+from fleet.alerts.requests.holding import hold
 from fleet.alerts.rules import Resolution, Rule, RuleName, graded
 from fleet.db.queries import load_queries
 
@@ -52,6 +53,7 @@ async def apply(
     applied = Applied()
     quieted = await quiet(connection, actions, rules, now)
     actions = quieted.actions
+    await hold(connection, actions)
     await store.leave(connection, _only(LeaveIncident, actions), now, applied)
     begun = await store.open_incidents(connection, _only(OpenIncident, actions), now)
     joining = _only(JoinIncident, actions)

@@ -61,6 +61,7 @@ async def tick(connection: Connection, now: datetime) -> TickResult:
             await silent.look(connection, at.settings, now, result)
     async with connection.transaction():
         result.applied.add(await gathering.review(connection, at.settings.base, at.clock.clock_s, now))
+    async with connection.transaction():
         result.applied.requests_opened += await review.lift(connection, now)
     result.duration_s = time.perf_counter() - began_s
     return result
@@ -81,19 +82,22 @@ async def _batches(connection: Connection, take: Take, most: int, at: _Moment, r
 
 async def _due(connection: Connection, at: _Moment, result: TickResult) -> None:
     """Kits whose time has come."""
-    async with connection.transaction():
-        kit_ids = await read.kits_due(connection, at.clock, at.now)
-        for begin in range(0, len(kit_ids), read.BATCH):
-            await _evaluate(connection, kit_ids[begin : begin + read.BATCH], at, result)
+    await _in_batches(connection, await read.kits_due(connection, at.clock, at.now), at, result)
 
 
 async def _scanned(connection: Connection, at: _Moment, result: TickResult) -> None:
     """Kits whose latest heartbeat, or the listening clock, says otherwise than stands."""
     async with connection.transaction():
         kit_ids = await scan.differing(connection, at.settings, at.clock)
-        for begin in range(0, len(kit_ids), read.BATCH):
+    await _in_batches(connection, kit_ids, at, result)
+    result.more |= len(kit_ids) == scan.MOST
+
+
+async def _in_batches(connection: Connection, kit_ids: Sequence[int], at: _Moment, result: TickResult) -> None:
+    """Each batch in a transaction of its own, so that it holds what it changes in one order."""
+    for begin in range(0, len(kit_ids), read.BATCH):
+        async with connection.transaction():
             await _evaluate(connection, kit_ids[begin : begin + read.BATCH], at, result)
-        result.more |= len(kit_ids) == scan.MOST
 
 
 async def _evaluate(connection: Connection, kit_ids: Sequence[int], at: _Moment, result: TickResult) -> None:

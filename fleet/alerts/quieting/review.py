@@ -19,6 +19,7 @@ from fleet.alerts.quieting import returning, store
 from fleet.alerts.quieting.recurrence import Occurrence, occurrences, parse
 from fleet.alerts.quieting.store import Doubtful
 from fleet.alerts.quieting.suppress import Opening, suppressor
+from fleet.alerts.requests.holding import hold_alerts
 from fleet.alerts.requests.opening import open_for_alerts, open_for_moved
 from fleet.alerts.rules import Resolution, RuleName
 
@@ -103,6 +104,7 @@ async def lift(connection: Connection, now: datetime) -> int:
 
 
 async def _lifted(connection: Connection, found: Sequence[Doubtful], waiting: Collection[int], now: datetime) -> int:
+    await hold_alerts(connection, [each.alert_id for each in found])
     reasons = await _reasons(connection, found, now)
     heard = [each for each in found if each.alert_id not in reasons and each.alert_id not in waiting]
     renamed = {

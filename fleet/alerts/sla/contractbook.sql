@@ -24,7 +24,7 @@ ORDER BY c.slug
 LIMIT %(limit)s;
 
 -- name: lock
-SELECT contract_id FROM contracts WHERE slug = %(slug)s FOR UPDATE;
+SELECT contract_id FROM contracts WHERE slug = %(slug)s FOR NO KEY UPDATE;
 
 -- name: of_kit
 SELECT a.kit, a.contract_id, c.slug AS contract

@@ -57,8 +57,9 @@ ORDER BY request_id
 FOR UPDATE SKIP LOCKED;
 
 -- name: contract_to_remeasure
+-- Held so that requests that come under it meanwhile need not wait.
 SELECT contract_id, remeasure_from FROM contracts WHERE remeasure_from IS NOT NULL
-ORDER BY contract_id LIMIT 1 FOR UPDATE SKIP LOCKED;
+ORDER BY contract_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: take_of_contract
 -- These are waited for: none may be left out.

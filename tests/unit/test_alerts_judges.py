@@ -158,6 +158,29 @@ def test_what_waited_for_us_tells_nothing_of_its_own_lateness(
     assert ("not" if found is None else "untold" if found.untold else "holds") == told
 
 
+@pytest.mark.parametrize(
+    ("unheard", "told", "again"),
+    [
+        (timedelta(0), "holds", at(hours=22, minutes=1) + timedelta(days=1)),
+        (timedelta(hours=20), "untold", NOW + timedelta(hours=1)),
+        (timedelta(seconds=375), "not", None),
+        (timedelta(seconds=376), "untold", NOW + timedelta(hours=1)),
+    ],
+)
+def test_starts_that_leave_the_window_unheard_are_no_proof(
+    unheard: timedelta, told: str, again: datetime | None
+) -> None:
+    back = 16 if told == "holds" else 18
+    boots = tuple(at(hours=back + hour, minutes=1) for hour in range(7))
+    facts = replace(WELL, boots=boots, last_heard_at=NOW - unheard)
+    about = CATALOGUE[R.RESTARTS]
+    assert about.judge is not None
+    assert about.wake is not None
+    found = about.judge(facts, about.default.parameters, CLOCK, NOW)
+    assert ("not" if found is None else "untold" if found.untold else "holds") == told
+    assert about.wake(facts, about.default.parameters, NOW) == again
+
+
 def test_what_is_not_told_leaves_all_as_it_stands() -> None:
     facts = replace(WELL, last_heard_at=WELL.received_at, heard_clock_s=99_900)
     rules = {R.CLOCK_SKEW: CATALOGUE[R.CLOCK_SKEW].default}

@@ -103,7 +103,9 @@ def test_starts_leave_the_window_by_themselves() -> None:
         CATALOGUE[RuleName.RESTARTS].default, keep_firing_for_s=60, parameters=Restarts(more_than=2, within_s=3_600)
     )
     messages = [told("software", after(minutes=m), {"app": "2"}, boot=f"b{m}") for m in (0, 10, 20)]
-    assert spans(ToldStory(KIT, messages), rule, after(hours=3)) == [(20, 61)]
+    assert spans(ToldStory(KIT, messages), rule, after(hours=3)) == [(20, None)], "nothing more was heard"
+    alive = told("software", after(minutes=70), {"app": "2"}, boot="b20", seq=2)
+    assert spans(ToldStory(KIT, [*messages, alive]), rule, after(hours=3)) == [(20, 71)]
 
 
 def test_a_kit_that_was_never_heard() -> None:

@@ -7,12 +7,15 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fleet.alerts.actions import Evidence
-from fleet.alerts.judging.facts import Clock, Condition, KitFacts
+from fleet.alerts.judging.facts import UNTOLD, Clock, Condition, KitFacts
 from fleet.alerts.judging.parameters import NoParameters, PairingLost, PeripheralBattery, Restarts
 from fleet.alerts.rules import Resolution
 from fleet.state.verdict import drift
 
 FAILED = ("failed", "rejected")
+ASKED_AGAIN = timedelta(hours=1)
+RHYTHM_INTERVALS, LONGEST_RHYTHM = 1.25, timedelta(hours=2)
+"""A kit that was not heard for so many of its intervals, or for so long, may be switched off."""
 _NAMED = ("serial", "kind", "model")
 
 
@@ -92,18 +95,32 @@ def update_failed(facts: KitFacts, parameters: NoParameters, clock: Clock, now: 
 
 
 def restarts(facts: KitFacts, parameters: Restarts, clock: Clock, now: datetime) -> Condition | None:
-    """More starts within the window than a tablet in use has."""
+    """More starts within the window than a tablet in use has.
+
+    Starts that leave the window while nothing is heard of the kit are no proof: it stays as when it was last heard.
+    """
     count = len(list(_lately(facts, parameters, now)))
     if count <= parameters.more_than:
-        return None
+        return UNTOLD if _restarting_when_heard(facts, parameters, now) else None
     return Condition({"starts": count, "more_than": parameters.more_than, "within_s": parameters.within_s})
 
 
 def restarts_wake(facts: KitFacts, parameters: Restarts, now: datetime) -> datetime | None:
-    """When so many starts have left the window that the rest are not too many."""
+    """When so many starts have left the window that the rest are not too many; what is not told is looked at hourly."""
     lately = sorted(_lately(facts, parameters, now))
     spare = len(lately) - int(parameters.more_than) - 1
-    return None if spare < 0 else lately[spare] + timedelta(seconds=parameters.within_s)
+    if spare >= 0:
+        return lately[spare] + timedelta(seconds=parameters.within_s)
+    return now + ASKED_AGAIN if _restarting_when_heard(facts, parameters, now) else None
+
+
+def _restarting_when_heard(facts: KitFacts, parameters: Restarts, now: datetime) -> bool:
+    """Whether the kit is unheard, and there were too many starts in the window that ends with its last word."""
+    interval_s = facts.watch_interval_s or LONGEST_RHYTHM.total_seconds()
+    rhythm = min(timedelta(seconds=RHYTHM_INTERVALS * interval_s), LONGEST_RHYTHM)
+    if facts.last_heard_at is None or now - facts.last_heard_at <= rhythm:
+        return False
+    return len(list(_lately(facts, parameters, facts.last_heard_at))) > parameters.more_than
 
 
 def _lately(facts: KitFacts, parameters: Restarts, now: datetime) -> Iterator[datetime]:

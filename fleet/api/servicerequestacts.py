@@ -156,7 +156,7 @@ async def resolve(
 ) -> Response:
     """Say that it is solved; the kit's proof closes it, and without that it opens again.
 
-    Of what is resolved already, cause and remedy are put right.
+    Of what ended already, cause and remedy are put right.
     """
     return await _done(call, request, number, key, partial(desk.resolve, **body.model_dump()))
 

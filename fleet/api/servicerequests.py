@@ -68,8 +68,9 @@ class ServiceRequest(Answer):
     """A case for the desk: about one `kit`, one `incident`, or a place (`subject`); `alerts` are those it stands on.
 
     `assignee` is an account, null while it is the line's. `sla_state` tells how it stands against its targets,
-    `sla_breaches` which of them were missed. Once it has ended, `found_cause` and `remedy` say what was learned, and
-    `proven` (once closed) whether the kit itself showed that the fault is gone. `merged_into` speaks for it.
+    `sla_breaches` which of them were missed. Once it has ended, `found_cause` and `remedy` say what was learned
+    (`cause_missing`: nobody has said it yet), and `proven` (once closed) whether the kit itself showed that the fault
+    is gone. `merged_into` speaks for it.
     """
 
     number: str
@@ -98,6 +99,7 @@ class ServiceRequest(Answer):
     resolution: str | None
     found_cause: str | None
     remedy: str | None
+    cause_missing: bool
     closed_at: Moment | None
     proven: bool | None
     merged_into: str | None
@@ -198,6 +200,7 @@ class RequestQuery(PageQuery):
     assigned: bool | None = None
     breached: bool | None = None
     unresolved: bool | None = None
+    cause_missing: bool | None = None
     alerts: Number | None = Field(None, description="Requests that stand on this alert")
     opened_at: Moment | None = None
     due_at: Moment | None = None
@@ -222,13 +225,17 @@ class NewServiceRequest(Body):
 class RequestChange(Body):
     """What may be changed; a field that is not sent stays.
 
-    `waiting_for` goes with `waiting`, `reason` with what is closed although the kit does not show that it is well.
+    `waiting_for` goes with `waiting`, `reason` with what is closed although the kit does not show that it is well. What
+    is resolved or closed says `found_cause` and `remedy`, of `GET /request-causes` and `GET /request-remedies`; they
+    may also be given later of what ended without.
     """
 
     state: RequestState = "open"
     line: SupportLine = "support"
     priority: Priority = "normal"
     resolution: Line | None = None
+    found_cause: Cause | None = None
+    remedy: Cause | None = None
     waiting_for: WaitingFor | None = None
     reason: Line | None = None
 

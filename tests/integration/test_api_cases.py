@@ -111,7 +111,8 @@ async def test_a_request_is_moved_on_by_allowed_steps(client: httpx.AsyncClient,
     problem(await client.patch(path, json={"priority": "low"}, headers={"If-Match": tag}), 412)
     refused = problem(await client.patch(path, json={"state": "closed"}), 409)
     assert refused["allowed"] == ["open", "waiting", "resolved"]
-    done = await client.patch(path, json={"state": "resolved", "resolution": "new SIM"})
+    ended = {"state": "resolved", "resolution": "new SIM", "found_cause": "sim_fault", "remedy": "supplier_solved"}
+    done = await client.patch(path, json=ended)
     assert done.json()["resolved_at"]
     problem(await client.patch(path, json={"state": "sold"}), 422, "state")
     problem(await client.patch(path, json={"due_at": "2026-01-01T00:00:00Z"}), 422, "due_at")
@@ -120,7 +121,8 @@ async def test_a_request_is_moved_on_by_allowed_steps(client: httpx.AsyncClient,
 
 
 async def test_a_second_open_request_for_a_cause_is_refused(client: httpx.AsyncClient, database: str) -> None:
-    await client.patch(f"{V1}/service-requests/SR-1", json={"state": "resolved"})
+    ended = {"state": "resolved", "found_cause": "sim_fault", "remedy": "supplier_solved"}
+    await client.patch(f"{V1}/service-requests/SR-1", json=ended)
     execute(
         database,
         "INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at)"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from fleet.access.roles import Role
+from fleet.alerts.requests import writing
+from fleet.alerts.requests.log import Entry, What
 from fleet.db.connect import connect
 from tests.api import api, caller, make_token, pages, problem, running_app
 from tests.requests_world import differences
@@ -197,6 +200,38 @@ async def test_closing_without_proof_asks_why(client: httpx.AsyncClient) -> None
     problem(await client.patch(f"{PATH}/{number}", json={"state": "open"}), 422, "reason")
     assert (await done(client, number, "reopen", reason="not at all"))["reopened"] == 1
     problem(await client.post(f"{PATH}/{number}/reopen", json={"reason": "x"}), 409)
+
+
+async def test_what_ends_by_hand_gives_cause_and_remedy(client: httpx.AsyncClient) -> None:
+    number = (await opened(client))["number"]
+    path = f"{PATH}/{number}"
+    problem(await client.patch(path, json={"state": "resolved", "resolution": "just so"}), 422, "found_cause")
+    lesson = {"found_cause": "use_error", "remedy": "advice"}
+    problem(await client.patch(path, json={"state": "resolved", **lesson, "remedy": "prayer"}), 422, "remedy")
+    problem(await client.patch(path, json={"state": "resolved", **lesson, "found_cause": "fate"}), 422, "found_cause")
+    ended = (await client.patch(path, json={"state": "resolved", **lesson})).json()
+    assert (ended["found_cause"], ended["remedy"], ended["cause_missing"]) == ("use_error", "advice", False)
+    put_right = (await client.patch(path, json={"found_cause": "app_fault"})).json()
+    assert (put_right["state"], put_right["found_cause"], put_right["remedy"]) == ("resolved", "app_fault", "advice")
+
+
+async def test_what_the_kit_proves_asks_for_its_cause(client: httpx.AsyncClient, database: str) -> None:
+    number = (await opened(client, cause="silent"))["number"]
+    path = f"{PATH}/{number}"
+    await client.patch(path, json={"state": "in_progress"})
+    async with await connect(database, role="test") as connection:
+        request = (await writing.lock(connection, numbers=[number]))[number]
+        said = {"from": "in_progress", "to": "resolved", "resolution": "proof"}
+        entry = Entry(What.STATE, "system", datetime.now(UTC), said)
+        await writing.append(connection, [writing.Change(request, [entry])], entry.at)
+    assert [each["number"] for each in await pages(client, PATH, cause_missing="true")] == [number]
+    problem(await client.patch(path, json={"state": "closed", "reason": "x"}), 422, "found_cause")
+    await done(client, number, "resolve", cause="switched_off", remedy="advice")
+    assert await pages(client, PATH, cause_missing="true") == []
+    closed = await client.patch(path, json={"state": "closed", "reason": "x"})
+    assert (closed.json()["found_cause"], closed.json()["resolved_by"]) == ("switched_off", "system")
+    late = await done(client, number, "resolve", cause="battery_fault", remedy="charged")
+    assert (late["state"], late["found_cause"], late["remedy"]) == ("closed", "battery_fault", "charged")
 
 
 async def test_a_kit_that_is_well_needs_no_reason(client: httpx.AsyncClient, database: str) -> None:

@@ -172,6 +172,7 @@ async def test_resolutions_are_redacted_wherever_they_stand(database: str, admin
         " SELECT 'SR-1', kit_id, 'silent', 'support', 'high', 'open', now(), now() FROM kits",
     )
     change = {"state": "resolved", "resolution": "Inger had switched it off"}
+    change |= {"found_cause": "switched_off", "remedy": "advice"}
     assert (await admin.patch(f"{V1}/service-requests/SR-1", json=change)).status_code == 200
     assert "Inger" in json.dumps(await pages(admin, f"{V1}/audit"))
     for _ in range(2):

@@ -28,6 +28,7 @@ from tests.support import execute, rows, value
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "a token of an agent"
+SOLVED = {"state": "resolved", "found_cause": "tablet_fault", "remedy": "repaired"}
 AGENT = Principal("system", 0, "an agent", (Grant(Role.ADMIN),))
 
 
@@ -129,7 +130,7 @@ async def test_comments_and_states_go_out_and_nothing_comes_back(database: str, 
         await here.send(outlet)
         await desk.comment(here.books, number, "please look at the charger", "reporter", by=AGENT)
         await desk.comment(here.books, number, "between ourselves", "internal", by=AGENT)
-        await desk.change_request(here.books, number, {"state": "resolved"}, by=AGENT)
+        await desk.change_request(here.books, number, SOLVED, by=AGENT)
         await here.send(outlet)
         assert other.bodies(1)[1:] == ["please look at the charger"]
         assert other.tickets[0]["state"] == "closed"
@@ -182,7 +183,7 @@ async def test_only_lines_that_are_theirs(database: str, other: Other) -> None:
         await here.send(outlet)
         assert len(other.tickets) == 1
         await desk.forward(here.books, number, "service", "solved by them", by=AGENT)
-        await desk.change_request(here.books, number, {"state": "resolved"}, by=AGENT)
+        await desk.change_request(here.books, number, SOLVED, by=AGENT)
         await here.send(outlet)
         assert other.tickets[0]["state"] == "closed"
 
@@ -237,7 +238,7 @@ async def test_a_ticket_that_is_gone_stops_nothing(database: str, other: Other) 
         number = await opened(here)
         await here.send(outlet)
         other.do("delete", ticket=1)
-        await desk.change_request(here.books, number, {"state": "resolved"}, by=AGENT)
+        await desk.change_request(here.books, number, SOLVED, by=AGENT)
         assert await here.send(outlet) is None
         assert (await here.states(outlet))[-1] == "dead"
 

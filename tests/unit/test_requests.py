@@ -91,11 +91,38 @@ def test_closed_comes_back_within_its_window_only() -> None:
 
 
 def test_closing_without_proof_needs_a_reason_and_says_so() -> None:
+    solved = replace(RESOLVED, found_cause="use_error", remedy="advice")
     with pytest.raises(InvalidError, match="reason"):
-        deciding.changed(RESOLVED, {"state": "closed"}, asking())
-    unproven = said(RESOLVED, {"state": "closed", "reason": "kit is on its way back"}, asking())
-    assert fold_all(RESOLVED, unproven).proven is False
-    assert fold_all(RESOLVED, said(RESOLVED, {"state": "closed"}, asking(proven=True))).proven is True
+        deciding.changed(solved, {"state": "closed"}, asking())
+    unproven = said(solved, {"state": "closed", "reason": "kit is on its way back"}, asking())
+    assert fold_all(solved, unproven).proven is False
+    assert fold_all(solved, said(solved, {"state": "closed"}, asking(proven=True))).proven is True
+
+
+@pytest.mark.parametrize("standing", [OPEN, RESOLVED, replace(RESOLVED, resolved_by="system")])
+def test_what_ends_by_hand_says_what_was_found_and_what_helped(standing: Standing) -> None:
+    ends = {"state": "resolved" if standing is OPEN else "closed", "reason": "just so", "resolution": "just so"}
+    with pytest.raises(InvalidError, match="found_cause"):
+        deciding.changed(standing, ends, asking(proven=True))
+    with pytest.raises(InvalidError, match="remedy"):
+        deciding.changed(standing, {**ends, "found_cause": "use_error"}, asking())
+    told = said(standing, {**ends, "found_cause": "use_error", "remedy": "advice"}, asking())
+    after = fold_all(standing, told)
+    assert (after.found_cause, after.remedy, after.resolution) == ("use_error", "advice", "just so")
+    unexplained = said(standing, ends, replace(asking(), explains=False))
+    assert fold_all(standing, unexplained).remedy is None, "another system cannot say it"
+
+
+def test_what_was_proven_is_explained_afterwards_and_stays_proven() -> None:
+    closed = replace(RESOLVED, state="closed", resolved_by="system", closed_at=NOW, proven=True, resolution="proof")
+    later = asking(now=NOW + timedelta(days=1))
+    by_step = deciding.resolved(closed, later, cause="use_error", remedy="advice", resolution=None)
+    assert isinstance(by_step, list)
+    for entries in (by_step, said(closed, {"found_cause": "use_error", "remedy": "advice"}, later)):
+        assert fold_all(closed, entries) == replace(closed, found_cause="use_error", remedy="advice")
+    merged = replace(closed, merged_into="SR-2")
+    with pytest.raises(ConflictError):
+        deciding.resolved(merged, later, cause="use_error", remedy="advice", resolution=None)
 
 
 def test_a_refused_step_tells_the_allowed_ones() -> None:
@@ -110,7 +137,12 @@ def test_what_is_as_it_was_says_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("changes", "field"),
-    [({"waiting_for": "citizen"}, "waiting_for"), ({"resolution": "x"}, "resolution")],
+    [
+        ({"waiting_for": "citizen"}, "waiting_for"),
+        ({"resolution": "x"}, "resolution"),
+        ({"found_cause": "use_error"}, "found_cause"),
+        ({"remedy": "advice"}, "remedy"),
+    ],
 )
 def test_what_belongs_to_another_state_is_refused(changes: dict[str, str], field: str) -> None:
     with pytest.raises(InvalidError, match=field):

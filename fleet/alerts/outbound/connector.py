@@ -206,7 +206,7 @@ async def _follow(connection: Connection, ours: Mapped, theirs: Ticket, by: Prin
     refused: object
     try:
         async with connection.transaction():
-            refused = await desk.change_request(connection, ours.number, changes, by=by)
+            refused = await desk.change_request(connection, ours.number, changes, by=by, explains=False)
     except (ConflictError, InvalidError, NotFoundError) as error:
         refused = error
     if refused is not None:

@@ -16,17 +16,24 @@ from fleet.errors import ConflictError, ForbiddenError, InvalidError
 
 INVERSE = {"related": "related", "caused_by": "causes", "duplicate_of": "duplicated_by"}
 """Kinds of links, and what the other request says of it."""
+LESSON = {"found_cause": "was the cause", "remedy": "helped"}
+"""What is asked of a request that ends by hand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """Who asks and when: `roles` are those held over the request, `proven` is whether its kit shows that it is well."""
+    """Who asks and when: `roles` are those held over the request, `proven` is whether its kit shows that it is well.
+
+    `explains` is whether they can say what was found; where they cannot (the ticket system of others), the request asks
+    for it afterwards.
+    """
 
     actor: str
     roles: frozenset[Role]
     now: datetime
     reopen_within: timedelta
     proven: bool = False
+    explains: bool = True
 
     def entry(self, what: What, **body: Any) -> Entry:
         """An entry of theirs; members that say nothing are left out."""
@@ -34,9 +41,10 @@ class Asking:
 
 
 def changed(standing: Standing, changes: Mapping[str, Any], asking: Asking) -> list[Entry] | NotAllowed:
-    """Another state, line, priority or resolution; what is as it was says nothing.
+    """Another state, line, priority, resolution or lesson; what is as it was says nothing.
 
-    Raises InvalidError, ConflictError.
+    What ends by hand says `found_cause` and `remedy`, and what ended without is given them later. Raises InvalidError,
+    ConflictError.
     """
     entries: list[Entry] = []
     wanted = changes.get("state", standing.state)
@@ -80,13 +88,20 @@ def unassigned(asking: Asking) -> Entry:
 def resolved(
     standing: Standing, asking: Asking, *, cause: str, remedy: str, resolution: str | None
 ) -> list[Entry] | NotAllowed:
-    """Solved as somebody says, with what is learned; of what is resolved already the lesson is put right."""
+    """Solved as somebody says, with what is learned; of what ended already the lesson is put right.
+
+    Raises ConflictError for what was merged.
+    """
+    said: dict[str, Any] = {"cause": cause, "remedy": remedy, "resolution": resolution}
+    if standing.state == "closed":
+        refuse_merged(standing)
+        said |= {"from": "closed", "to": "closed", "proof": bool(standing.proven)}
+        return [asking.entry(What.STATE, **said)]
     if standing.state != "resolved":
         step = steps.find(standing, "resolved", asking.roles, asking.now, asking.reopen_within)
         if isinstance(step, NotAllowed):
             return step
-    said = {"from": standing.state, "to": "resolved", "cause": cause, "remedy": remedy, "resolution": resolution}
-    return [asking.entry(What.STATE, **said)]
+    return [asking.entry(What.STATE, **{"from": standing.state, "to": "resolved"}, **said)]
 
 
 def merged(
@@ -134,13 +149,25 @@ def _moved(standing: Standing, wanted: str, changes: Mapping[str, Any], asking: 
     if wanted == "closed":
         body["proof"] = bool(standing.proven) if standing.state == "closed" else asking.proven
     if wanted in ENDED:
-        body["resolution"] = changes.get("resolution")
-    elif changes.get("resolution") is not None:
-        raise InvalidError("resolution", "goes with the states resolved and closed")
+        body |= _learned(standing, wanted, changes, asking)
+    for field in ("resolution", *LESSON):
+        if wanted not in ENDED and changes.get(field) is not None:
+            raise InvalidError(field, "goes with the states resolved and closed")
     return asking.entry(What.STATE, **body, reason=changes.get("reason"))
+
+
+def _learned(standing: Standing, wanted: str, changes: Mapping[str, Any], asking: Asking) -> dict[str, Any]:
+    """What is said of how it ended. Raises InvalidError for what nobody has said yet of what is ended now."""
+    for field, told in LESSON.items():
+        missing = changes.get(field) is None and getattr(standing, field) is None
+        if missing and wanted != standing.state and asking.explains:
+            raise InvalidError(field, f"say what {told}, as one of the list")
+    learned = {"cause": changes.get("found_cause"), "remedy": changes.get("remedy")}
+    return {"resolution": changes.get("resolution"), **learned}
 
 
 def _says_more(standing: Standing, changes: Mapping[str, Any]) -> bool:
     """Whether something is said about the state it is in already."""
     waits = changes.get("waiting_for", standing.waiting_for) != standing.waiting_for
-    return waits or ("resolution" in changes and changes["resolution"] not in (None, standing.resolution))
+    said = (changes.get(name) not in (None, getattr(standing, name)) for name in ("resolution", *LESSON))
+    return waits or any(said)

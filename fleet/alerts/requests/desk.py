@@ -6,7 +6,7 @@ Each use case appends to the log and writes what it comes to, in one transaction
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -105,13 +105,20 @@ async def change_request(
     *,
     by: Principal,
     revisions: frozenset[int] | None = None,
+    explains: bool = True,
 ) -> Outcome:
-    """Change state, line, priority or resolution; a refusal is a value.
+    """Change state, line, priority, resolution, found cause or remedy; a refusal is a value.
 
-    `waiting_for` goes with waiting, `reason` with what is closed without proof. Raises NotFoundError, InvalidError, and
-    ConflictError when another request for the same cause is open.
+    `waiting_for` goes with waiting, `reason` with what is closed without proof; what ends says what was found and what
+    helped, unless the caller cannot (`explains`). Raises NotFoundError, InvalidError, and ConflictError when another
+    request for the same cause is open.
     """
-    return await _act(connection, number, by, lambda r, a: deciding.changed(r.now, changes, a), revisions)
+    await _on_the_lists(connection, found_cause=changes.get("found_cause"), remedy=changes.get("remedy"))
+
+    def decide(request: Request, asking: Asking) -> Sequence[Entry] | NotAllowed:
+        return deciding.changed(request.now, changes, replace(asking, explains=explains))
+
+    return await _act(connection, number, by, decide, revisions)
 
 
 async def forward(connection: Connection, number: str, line: str, reason: str, *, by: Principal) -> Outcome:
@@ -126,10 +133,7 @@ async def resolve(
 
     Raises NotFoundError, and InvalidError for a cause or remedy that is not on the lists.
     """
-    (known,) = await fetch_dicts(connection, _SQL["explains"], {"cause": cause, "remedy": remedy})
-    for field, is_known in known.items():
-        if not is_known:
-            raise InvalidError(field, "is not on the list")
+    await _on_the_lists(connection, cause=cause, remedy=remedy)
 
     def decide(request: Request, asking: Asking) -> Sequence[Entry] | NotAllowed:
         return deciding.resolved(request.now, asking, cause=cause, remedy=remedy, resolution=resolution)
@@ -248,6 +252,15 @@ async def _act(
         except errors.UniqueViolation:
             raise ConflictError(f"another request for the kit and cause of {number} is open") from None
     return None
+
+
+async def _on_the_lists(connection: Connection, *, remedy: str | None, **cause: str | None) -> None:
+    """Raises InvalidError naming the field for a cause or remedy that nobody may give."""
+    ((field, found),) = cause.items()
+    (known,) = await fetch_dicts(connection, _SQL["explains"], {"cause": found, "remedy": remedy})
+    for name, given, listed in ((field, found, known["cause"]), ("remedy", remedy, known["remedy"])):
+        if given is not None and not listed:
+            raise InvalidError(name, "is not on the list")
 
 
 async def _asking(connection: Connection, request: Request, by: Principal, *, in_part: bool = False) -> Asking:

@@ -26,8 +26,8 @@ WHERE kit_id = %(kit_id)s AND cause = %(cause)s
 ORDER BY state IN ('open', 'in_progress', 'waiting') DESC, request_id DESC LIMIT 1;
 
 -- name: explains
-SELECT EXISTS (SELECT FROM request_causes WHERE cause = %(cause)s AND explains AND active) AS cause,
-       EXISTS (SELECT FROM request_remedies WHERE remedy = %(remedy)s AND active) AS remedy;
+SELECT EXISTS (SELECT FROM request_causes WHERE cause = %(cause)s::text AND explains AND active) AS cause,
+       EXISTS (SELECT FROM request_remedies WHERE remedy = %(remedy)s::text AND active) AS remedy;
 
 -- name: account
 SELECT user_id, username FROM users WHERE lower(username COLLATE "C") = lower(%(username)s COLLATE "C") AND disabled_at IS NULL;

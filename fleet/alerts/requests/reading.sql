@@ -7,6 +7,8 @@ SELECT r.number, k.kit, r.incident_id AS incident, (SELECT slug FROM organisatio
        r.opened_at, r.due_at, r.response_due_at, r.update_due_at, r.responded_at, r.sla_state, r.sla_breaches,
        r.resolved_at, r.resolved_by, r.resolution, r.found_cause, r.remedy, r.closed_at, r.proven, r.merged_into,
        r.reopened, r.subject, r.request_id, r.organisation_id, r.has_text,
+       r.state IN ('resolved', 'closed') AND (r.found_cause IS NULL OR r.remedy IS NULL) AND r.merged_into IS NULL
+           AND coalesce(r.resolution, '') !~ '^(merged(:|$)|rule_disabled$|rule_changed$)' AS cause_missing,
        (SELECT o.owner_id FROM kits o WHERE o.kit_id = r.kit_id) AS owner_id,
        CASE WHEN r.incident_id IS NOT NULL THEN incident_parties(r.incident_id) END AS parties,
        request_revision(r.request_id) AS revision, reopen_within_s(r.contract_id) AS reopen_within_s, now() AS moment
@@ -34,6 +36,9 @@ WHERE (%(due_after)s::timestamptz IS NULL AND r.request_id < %(before)s
           = %(breached)s)
   AND (%(unresolved)s::boolean IS NULL
        OR (r.state IN ('open', 'in_progress', 'waiting')) = %(unresolved)s)
+  AND (%(cause_missing)s::boolean IS NULL
+       OR (r.state IN ('resolved', 'closed') AND (r.found_cause IS NULL OR r.remedy IS NULL) AND r.merged_into IS NULL
+           AND coalesce(r.resolution, '') !~ '^(merged(:|$)|rule_disabled$|rule_changed$)') = %(cause_missing)s)
   AND (%(alerts)s::bigint IS NULL OR EXISTS (
        SELECT FROM request_alerts ra WHERE ra.request_id = r.request_id AND ra.alert_id = %(alerts)s))
   AND (%(opened_at)s::timestamptz IS NULL OR r.opened_at = %(opened_at)s)

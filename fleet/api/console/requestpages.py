@@ -184,7 +184,9 @@ def _views(call: Call, counts: dict[str, dict[str, Any]]) -> list[tuple[str, str
     views.append(("requests", "late", {**by_due, "breached": "true"}, totals["breached"]))
     for line in LINES:
         views.append(("line", line, {**by_due, "line": line}, counts[line]["requests"] if line in counts else 0))
-    return [*views, ("requests", "ended", {"unresolved": "false"}, None)]
+    ended = {"unresolved": "false"}
+    unexplained = ("requests", "unexplained", {"cause_missing": "true"}, None)
+    return [*views, ("requests", "ended", ended, None), unexplained]
 
 
 async def _titles(call: Call, query: str, name: str) -> dict[str, Title]:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from psycopg.types.json import Jsonb
 
-from fleet.access.principal import SYSTEM
+from fleet.access.principal import SYSTEM, Grant, Principal
+from fleet.access.roles import Role
 from fleet.alerts.requests import desk, opening, proving
 from fleet.alerts.requests.proof import Verdict
 from fleet.db import roles
@@ -19,6 +20,7 @@ from tests.alerts_world import world as make_world
 from tests.requests_world import differences
 
 DAY = timedelta(days=1)
+AGENT = Principal("user", 7, "agent", (Grant(Role.SERVICE),))
 
 
 class Desk(World):
@@ -344,6 +346,51 @@ async def test_a_mass_event_that_speaks_for_a_kit_too_ends_with_the_last_of_both
         assert await _over(world, incident) == 0
         assert await world.clear(alert) == 1
     assert await world.requests("state") == [("resolved",), ("closed",)]
+
+
+async def _report(world: Desk) -> str:
+    """Somebody at the desk opens a request about the first kit."""
+    report = desk.NewRequest("K-1", "peripheral_fault", "the scale does not switch on")
+    made = await desk.open_request(world.connection, report, by=AGENT)
+    assert isinstance(made, str)
+    return made
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_what_somebody_reported_is_ended_by_somebody_only(world: Desk, again: bool) -> None:
+    await world.connection.execute("RESET ROLE")
+    (kit,) = await world.add(1)
+    alert = await world.alert(kit)
+    await world.open(alert)
+    silent, reported = await world.value("SELECT number FROM service_requests"), await _report(world)
+    await desk.merge(world.connection, reported, silent, by=AGENT)
+    if again:
+        between = await world.alert(kit, "version_drift", "minor")
+        await world.open(between)
+        await desk.merge(world.connection, silent, (await world.requests("number"))[-1][0], by=AGENT)
+        await world.clear(between)
+    assert await world.clear(alert) == 0, "the kit is heard, and the scale may be as dead as before"
+    speaks = (await world.requests("number"))[-1 if again else 0][0]
+    assert await world.value("SELECT state FROM service_requests WHERE number = %s", speaks) == "open"
+    said = await world.scalars(
+        "SELECT body ->> 'stays_for' FROM request_events WHERE body ? 'cleared' ORDER BY event_id"
+    )
+    assert said[-1] == "reported"
+    solved = {"cause": "peripheral_fault", "remedy": "swapped_piece", "resolution": None}
+    assert await desk.resolve(world.connection, speaks, **solved, by=AGENT) is None
+    returned = await world.alert(kit, "version_drift" if again else "silent", "minor")
+    assert await world.open(returned) == 1, "within the window it is the same request"
+    assert await world.clear(returned) == 1, "what was reported had been confirmed"
+
+
+async def test_a_mass_event_that_speaks_for_a_report_is_ended_by_somebody(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    incident = await _incident(world)
+    await world.add(1)
+    everyones, reported = (await world.requests("number"))[0][0], await _report(world)
+    await desk.merge(world.connection, reported, everyones, by=AGENT)
+    assert await _over(world, incident) == 0
+    assert await world.requests("state") == [("open",), ("closed",)]
 
 
 async def test_a_request_that_speaks_for_another_kit_is_proven_by_both(world: Desk) -> None:

@@ -245,6 +245,14 @@ def test_what_somebody_opened_for_another_reason_goes_on() -> None:
     assert fold_all(same, placing.cleared([cleared()], same, NOW)).state == "resolved"
 
 
+@pytest.mark.parametrize("resolution", ["proof", "merged"])
+def test_what_speaks_for_a_report_is_not_ended_by_the_machine(resolution: str) -> None:
+    entries = placing.cleared([cleared(resolution=resolution)], OPEN, NOW, reported=True)
+    assert [entry.what for entry in entries] == [What.ALERT]
+    assert entries[0].body["stays_for"] == "reported"
+    assert fold_all(OPEN, entries).state == "open"
+
+
 def test_an_incident_takes_a_request_over() -> None:
     taken = [cleared(resolution="merged", suppressed_by="incident:7")]
     after = fold_all(OPEN, placing.cleared(taken, OPEN, NOW))

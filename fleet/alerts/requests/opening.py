@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -59,14 +59,21 @@ async def open_for_moved(connection: Connection, now: datetime) -> int:
 
 
 async def resolve_for_alerts(connection: Connection, alert_ids: Sequence[int], now: datetime) -> int:
-    """Note in the logs of their requests that alerts cleared, and end those that stand on none; returns how many."""
+    """Note in the logs of their requests that alerts cleared, and end those that stand on none; returns how many.
+
+    What speaks for a request that somebody opened is ended by somebody only.
+    """
     if not alert_ids:
         return 0
     groups: dict[int, list[Cleared]] = defaultdict(list)
     for each in await _rows(connection, Cleared, "cleared", {"alert_ids": list(alert_ids)}):
         groups[each.request_id].append(each)
     locked = await writing.lock(connection, request_ids=list(groups))
-    changes = [Change(each, placing.cleared(groups[each.request_id], each.now, now)) for each in locked.values()]
+    reported = await _reported(connection, locked.values())
+    changes = [
+        Change(each, placing.cleared(groups[each.request_id], each.now, now, reported=each.request_id in reported))
+        for each in locked.values()
+    ]
     await writing.append(connection, changes, now)
     return sum(change.after.state != change.request.now.state for change in changes)
 
@@ -94,8 +101,11 @@ async def resolve_for_incident(connection: Connection, incident_id: int, now: da
     cursor = await connection.execute(_SQL["request_of_incident"], {"incident_id": incident_id})
     why = dict(await cursor.fetchall())
     locked = await writing.lock(connection, request_ids=list(why))
+    reported = await _reported(connection, locked.values())
     changes = []
     for request in locked.values():
+        if request.request_id in reported:
+            continue
         body = {"from": request.now.state, "to": "resolved", "resolution": why[request.request_id]}
         changes.append(Change(request, [Entry(What.STATE, SYSTEM, now, body)]))
     await writing.append(connection, changes, now)
@@ -127,6 +137,13 @@ async def _open(connection: Connection, faults: Sequence[Fault], now: datetime) 
     await writing.append(connection, changes, now)
     await _join(connection, met, now)
     return len(changes)
+
+
+async def _reported(connection: Connection, requests: Iterable[Request]) -> frozenset[int]:
+    """Those that speak for what somebody reported and nobody has ended since; asked once they are locked."""
+    values = {"request_ids": [each.request_id for each in requests]}
+    cursor = await connection.execute(_SQL["reported"], values)
+    return frozenset(row[0] for row in await cursor.fetchall())
 
 
 def _new(fault: Fault) -> New:

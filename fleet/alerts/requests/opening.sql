@@ -58,3 +58,21 @@ FROM service_requests r JOIN incidents i USING (incident_id) JOIN rules u ON u.r
 WHERE r.incident_id = %(incident_id)s AND r.state IN ('open', 'in_progress', 'waiting')
   AND NOT EXISTS (SELECT FROM request_alerts ra JOIN alerts a USING (alert_id)
                   WHERE ra.request_id = r.request_id AND a.state = 'active');
+
+-- name: reported
+-- Of these, those that speak for a request that people or programs opened, and that nobody has ended since it was merged.
+WITH RECURSIVE spoken_for AS (
+    SELECT r.request_id AS speaks, m.request_id, m.number, m.opened_by
+    FROM service_requests r JOIN service_requests m ON m.merged_into = r.number
+    WHERE r.request_id = ANY (%(request_ids)s)
+    UNION
+    SELECT s.speaks, m.request_id, m.number, m.opened_by
+    FROM spoken_for s JOIN service_requests m ON m.merged_into = s.number
+)
+SELECT DISTINCT s.speaks
+FROM spoken_for s JOIN request_events e USING (request_id)
+WHERE s.opened_by <> 'alert' AND e.what = 'state' AND e.body ->> 'from' IN ('open', 'in_progress', 'waiting')
+  AND starts_with(e.body ->> 'resolution', 'merged:')
+  AND NOT EXISTS (SELECT FROM request_events d
+                  WHERE d.request_id = s.speaks AND d.what = 'state' AND d.body ->> 'to' IN ('resolved', 'closed')
+                    AND d.event_id > e.event_id);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from fleet.alerts.requests.log import SYSTEM, UNRESOLVED, Entry, Standing, What
@@ -89,10 +89,11 @@ def opened(fault: Fault, now: datetime) -> list[Entry]:
     return [Entry(What.OPENED, SYSTEM, now, body), Entry(What.ALERT, SYSTEM, now, alert)]
 
 
-def cleared(alerts: list[Cleared], standing: Standing, now: datetime) -> list[Entry]:
+def cleared(alerts: list[Cleared], standing: Standing, now: datetime, *, reported: bool = False) -> list[Entry]:
     """What the log says when alerts clear: the request ends with the last of what it was opened for.
 
-    What somebody opened for another reason goes on until somebody resolves it. Where nobody had touched it, it went
+    What somebody opened for another reason goes on until somebody resolves it, and so does what speaks for a request
+    that somebody opened (`reported`): no kit tells that what they saw is gone. Where nobody had touched it, it went
     away by itself.
     """
     if standing.state not in UNRESOLVED:
@@ -103,6 +104,9 @@ def cleared(alerts: list[Cleared], standing: Standing, now: datetime) -> list[En
     last = alerts[-1]
     ends = standing.opened_by == "alert" or any(each.rule == standing.cause for each in alerts)
     if not (last.over and ends):
+        return entries
+    if reported:
+        entries[-1] = replace(entries[-1], body={**entries[-1].body, "stays_for": "reported"})
         return entries
     if last.resolution == Resolution.MERGED:
         told = (last.suppressed_by or "incident:").replace("incident:", "merged:").rstrip(":")

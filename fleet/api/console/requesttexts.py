@@ -76,6 +76,10 @@ REQUESTS: dict[str, tuple[str, str]] = {
         "Ingen har angivet årsagen, og hvad der hjalp. Angiv det først; så kan sagen lukkes.",
     ),
     "request_proven": ("proven by the kit", "bevist af telekittet"),
+    "request_unconfirmed": (
+        "what was reported is still to be confirmed as gone",
+        "det, der blev meldt, skal stadig bekræftes som løst",
+    ),
     "request_unproven": ("closed without proof", "lukket uden bevis"),
     "request_reason": ("Why (not about the citizen)", "Hvorfor (ikke om borgeren)"),
     "request_references": ("Kept elsewhere", "Gemt andetsteds"),

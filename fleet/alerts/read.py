@@ -60,10 +60,15 @@ async def take_from_queue(connection: Connection) -> tuple[list[int], bool]:
 
 
 async def take_from_sweep(connection: Connection) -> tuple[list[int], bool]:
-    """Kits whose turn it is in the round after a change of the settings, and whether the round goes on."""
+    """Kits whose turn it is in the round after a change of the settings, and whether the round goes on.
+
+    At its end sets of variants that are of no use any more are forgotten.
+    """
     rows = await _dicts(connection, "take_from_sweep", {"limit": BATCH})
     if not rows:
         return [], False
+    if not rows[0]["goes_on"]:
+        await connection.execute(QUERIES["forget_rule_sets"])
     return [row["kit_id"] for row in rows if row["kit_id"] is not None], rows[0]["goes_on"]
 
 

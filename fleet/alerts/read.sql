@@ -66,6 +66,13 @@ SELECT DISTINCT variants FROM variants_of_kits(%(kit_ids)s) v
 WHERE NOT EXISTS (SELECT FROM rule_sets s WHERE s.variants = v.variants)
 ON CONFLICT (variants) DO NOTHING
 
+-- name: forget_rule_sets
+-- Those of variants that are gone, and those that no kit has. Written by the tick alone, so that none comes into use meanwhile.
+WITH used AS MATERIALIZED (SELECT DISTINCT rule_set FROM kit_latest)
+DELETE FROM rule_sets s
+WHERE NOT s.variants <@ ARRAY(SELECT variant_id FROM rule_variants)
+   OR NOT EXISTS (SELECT FROM used u WHERE u.rule_set = s.rule_set)
+
 -- name: assign_rule_sets
 UPDATE kit_latest l SET rule_set = coalesce(s.rule_set, 0)
 FROM unnest(%(kit_ids)s::integer[]) AS g(kit_id)

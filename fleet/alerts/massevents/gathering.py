@@ -269,14 +269,12 @@ async def _release(
     connection: Connection, names: Sequence[RuleName], rules: Rules, now: datetime, applied: Applied
 ) -> None:
     """Let the alerts of members be heard that hold still; what keeps them quiet otherwise says so from now on."""
-    left, lately = await reading.releasing(connection, names, now)
-    budget = mass.release_budget(left, lately) if left else 0
-    if budget == 0:
-        return
-    values = {"rules": list(names), "cleared_before": now - RELEASED_AFTER, "limit": budget}
-    async with connection.cursor(row_factory=class_row(_Left)) as cursor:
-        await cursor.execute(QUERIES["left"], values)
-        members = await cursor.fetchall()
+    members: list[_Left] = []
+    for rule, budget in (await reading.release_budgets(connection, names, now)).items():
+        values = {"rules": [rule], "cleared_before": now - RELEASED_AFTER, "limit": budget}
+        async with connection.cursor(row_factory=class_row(_Left)) as cursor:
+            await cursor.execute(QUERIES["left"], values)
+            members += await cursor.fetchall()
     if not members:
         return
     leaving = [LeaveIncident(each.incident_id, each.kit_id, Outcome.RELEASED) for each in members]

@@ -152,13 +152,17 @@ async def members_of(connection: Connection, kit_ids: list[int], clock: Listenin
     return await _rows(connection, Member, "members_of_kits", {**_clock(clock), "kit_ids": kit_ids})
 
 
-async def releasing(connection: Connection, rules: Sequence[RuleName], now: datetime) -> tuple[int, int]:
-    """How many members were left when those incidents cleared that still have some, and how many went lately."""
+async def release_budgets(connection: Connection, rules: Sequence[RuleName], now: datetime) -> dict[RuleName, int]:
+    """How many members of cleared incidents may be released now, by rule; rules of which there are none are not in it.
+
+    Each rule has its own: one that many are left of holds up no other.
+    """
     values = {"rules": list(rules), "after": now - timedelta(minutes=1)}
     cursor = await connection.execute(QUERIES["releasing"], values)
-    row = await cursor.fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1])
+    budgets = {
+        RuleName(rule): mass.release_budget(int(left), int(lately)) for rule, left, lately in await cursor.fetchall()
+    }
+    return {rule: budget for rule, budget in budgets.items() if budget > 0}
 
 
 async def releasable(connection: Connection, clock: Listening, busy: Sequence[Cohort], limit: int) -> list[Releasable]:

@@ -154,11 +154,13 @@ GROUP BY m.incident_id
 SELECT rule, enabled, least, share, window_s FROM incident_settings
 
 -- name: releasing
--- How many members were left when those incidents cleared of which some still are, and how many went lately.
-SELECT coalesce((SELECT sum(i.left_at_clear) FROM incidents i
-                 WHERE i.state = 'cleared' AND i.rule = ANY (%(rules)s::text[])
-                   AND EXISTS (SELECT FROM incident_members m WHERE m.incident_id = i.incident_id AND m.left_at IS NULL)), 0),
-       (SELECT count(*) FROM incident_members WHERE outcome = 'released' AND left_at > %(after)s)
+-- Of each rule how many members were left when those incidents cleared of which some still are, and how many went lately.
+SELECT i.rule, sum(i.left_at_clear),
+       (SELECT count(*) FROM incident_members g WHERE g.rule = i.rule AND g.outcome = 'released' AND g.left_at > %(after)s)
+FROM incidents i
+WHERE i.state = 'cleared' AND i.rule = ANY (%(rules)s::text[])
+  AND EXISTS (SELECT FROM incident_members m WHERE m.incident_id = i.incident_id AND m.left_at IS NULL)
+GROUP BY i.rule
 
 -- name: releasable
 -- Who belongs to an event that is on now waits for its end.

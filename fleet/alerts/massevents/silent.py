@@ -157,8 +157,8 @@ async def _merged(connection: Connection, look: _Look) -> list[Action]:
 
 async def _released(connection: Connection, look: _Look) -> list[Action]:
     """Members of cleared incidents whose time is over; none whose cohort is in a mass event again."""
-    left, lately = await reading.releasing(connection, [look.rule.rule], look.now)
-    budget = mass.release_budget(left, lately) if left else 0
+    budgets = await reading.release_budgets(connection, [look.rule.rule], look.now)
+    budget = budgets.get(look.rule.rule, 0)
     if budget == 0:
         return []
     busy = [i.cohort for i in look.incidents] + [wave.cohort for wave in look.begins]

@@ -26,6 +26,7 @@ from fleet.embedded import broker as embedded_broker
 from fleet.embedded import postgres as embedded_postgres
 from tests import guarded_broker
 from tests.servers import mosquitto
+from tests.support import execute, kept_connection
 
 MEMORY = Path("/dev/shm")
 MEMORY_WANTED = 2 * 1024**3
@@ -42,6 +43,14 @@ hypothesis_settings.register_profile("fleet", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("fleet")
 
 
+LONG = ("test_openapi_fuzz.py", "test_up.py", "test_month.py", "test_outbound_process.py", "test_worker_cut_rules.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long, so that no process works on it alone in the end; the rest stays as it is shuffled."""
+    items.sort(key=lambda item: item.path.name not in LONG)
+
+
 def url_of(admin_url: str, database: str) -> str:
     """The URL of another database on the same server."""
     parts = conninfo_to_dict(admin_url)
@@ -53,10 +62,22 @@ def admin_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An administrator's URL on a PostgreSQL of this run's own, or on the one given."""
     given = os.environ.get("FLEET_TEST_DATABASE_URL")
     if given:
-        yield given
+        with kept_connection(given):
+            yield given
         return
     with _folder(tmp_path_factory) as folder, embedded_postgres.start_temporary(folder) as url:
-        yield url
+        _make_logins_cheap(url)
+        with kept_connection(url):
+            yield url
+
+
+def _make_logins_cheap(url: str) -> None:
+    """Derive the password's key in one round: tests open thousands of connections, and nobody guesses this password."""
+    parts = conninfo_to_dict(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET scram_iterations = 1")
+        statement = sql.SQL("ALTER ROLE {} PASSWORD {}")
+        connection.execute(statement.format(sql.Identifier(str(parts["user"])), sql.Literal(parts["password"])))
 
 
 @contextmanager
@@ -103,16 +124,14 @@ def database(admin_url: str, template: str | None) -> Iterator[str]:
 
 def _database(admin_url: str, template: str | None) -> Iterator[str]:
     name = f"fleet_test_{os.getpid()}_{next(_numbers)}"
-    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-    if template is not None:
-        statement += sql.SQL(" TEMPLATE {} STRATEGY FILE_COPY").format(sql.Identifier(template))
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(statement)
+    copied = "" if template is None else f" TEMPLATE {template} STRATEGY FILE_COPY"
+    execute(admin_url, f"CREATE DATABASE {name}{copied}")
+    url = url_of(admin_url, name)
     try:
-        yield url_of(admin_url, name)
+        with kept_connection(url):
+            yield url
     finally:
-        with psycopg.connect(admin_url, autocommit=True) as connection:
-            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

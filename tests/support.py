@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -38,9 +39,47 @@ async def eventually(condition: Callable[[], Awaitable[T] | T], deadline_s: floa
         await asyncio.wait({asyncio.get_running_loop().create_future()}, timeout=POLL_S)
 
 
+_kept: dict[str, psycopg.Connection[Any] | None] = {}
+"""Connections to the databases of the test that runs; None where none was asked for yet."""
+
+
+@contextmanager
+def kept_connection(dsn: str) -> Iterator[None]:
+    """Within the block `rows`, `value` and `execute` on this database share a connection, as if each had its own."""
+    _kept[dsn] = None
+    try:
+        yield
+    finally:
+        connection = _kept.pop(dsn)
+        if connection is not None:
+            connection.close()
+
+
+@contextmanager
+def _connection(dsn: str) -> Iterator[psycopg.Connection[Any]]:
+    if dsn not in _kept or threading.current_thread() is not threading.main_thread():
+        with psycopg.connect(dsn, autocommit=True) as own:
+            yield own
+        return
+    connection = _kept[dsn]
+    if connection is None or not _is_as_new(connection):
+        connection = _kept[dsn] = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
+    yield connection
+
+
+def _is_as_new(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server is still there; nothing of earlier statements is left in the session then."""
+    try:
+        connection.execute("DISCARD ALL")
+    except psycopg.OperationalError:
+        connection.close()
+        return False
+    return True
+
+
 def rows(dsn: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    """The rows of one query on a connection of its own."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    """The rows of one query, in a session of its own."""
+    with _connection(dsn) as connection:
         return connection.execute(query.encode(), parameters).fetchall()
 
 
@@ -50,8 +89,8 @@ def value(dsn: str, query: str, *parameters: Any) -> Any:
 
 
 def execute(dsn: str, query: str, *parameters: Any) -> None:
-    """Run one statement."""
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    """Run one statement, in a session of its own."""
+    with _connection(dsn) as connection:
         connection.execute(query.encode(), parameters)
 
 

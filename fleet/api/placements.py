@@ -42,7 +42,7 @@ ErasePlacements = Annotated[Call, requires(Permission.PLACEMENTS_ERASE)]
 
 State = Literal["planned", "active", "ended", "cancelled"]
 Reference = Annotated[
-    str,
+    Word,
     Field(
         min_length=1,
         max_length=64,

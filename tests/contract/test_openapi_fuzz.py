@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack
+from functools import cache
 from typing import Any
 from urllib.parse import quote
 
@@ -18,13 +19,13 @@ from schemathesis.generation import GenerationMode
 from schemathesis.schemas import APIOperation
 
 from fleet.access.roles import Role
-from fleet.api.app import create_app
 from fleet.api.shapes import PREFIX
-from tests.api import MEDIA_TYPE, caller, make_token, running_app, settings_for
-from tests.isolation.operations import OWN_ACCOUNT, STREAM, Operation, operations
+from tests.api import MEDIA_TYPE, caller, make_token, running_app
+from tests.isolation.operations import OWN_ACCOUNT, STREAM, Operation, document, example, operations
 from tests.support import add_kits
 
-EXAMPLES = 5
+EXAMPLES = {"body": 5, "query": 3, "path": 2}
+"""How many are tried, by what there is to vary."""
 REAL = {"kit": "K-1", "id": 1, "line_id": 1, "slug": "north", "number": "SR-1", "kind": "history"}
 """Values of paths that lead somewhere."""
 
@@ -33,10 +34,10 @@ _CHECKED = ("not_a_server_error", "status_code_conformance", "content_type_confo
 _CHECKS = CHECKS.get_by_names(_CHECKED)
 
 
+@cache
 def described() -> list[APIOperation[Any, Any, Any, Any]]:
     """The operations of the document that end by themselves, in its order."""
-    document = json.loads(json.dumps(create_app(settings_for("postgresql://nobody@127.0.0.1:1/none")).openapi()))
-    schema = schemathesis.openapi.from_dict(document)
+    schema = schemathesis.openapi.from_dict(document())
     found = [result.ok() for result in schema.get_all_operations()]
     return [each for each in found if each.path.startswith(PREFIX) and each.path != STREAM]
 
@@ -74,9 +75,12 @@ def test_what_the_document_allows_and_what_it_does_not(
             continue  # passwords cost what they are meant to cost; tests of logins try those
         if mode is GenerationMode.NEGATIVE and not (operation.query or operation.body):
             continue  # there is nothing to get wrong
+        varied = "body" if operation.body else "query" if operation.query else "path"
+        # Generated paths lead nowhere, real ones lead to the database; without parameters there is but one.
+        ways: tuple[dict[str, Any], ...] = ({}, REAL) if operation.path_parameters else ({},)
 
         @settings(
-            max_examples=EXAMPLES,
+            max_examples=EXAMPLES[varied],
             database=None,
             derandomize=True,
             phases=[Phase.generate],
@@ -84,7 +88,7 @@ def test_what_the_document_allows_and_what_it_does_not(
         )
         @given(case=operation.as_strategy(mode))
         def tried(case: schemathesis.Case) -> None:
-            for values in ({}, REAL):
+            for values in ways:  # noqa: B023
                 case.path_parameters = {
                     name: values.get(name, value) for name, value in (case.path_parameters or {}).items()
                 }
@@ -127,23 +131,32 @@ CURSORS = (
     "WyJcdWQ4MDAiXQ",
     "W251bGxd",
 )
-ODD = (
-    None,
-    1e400,
-    10**400,
-    "\x00",
-    "a\x00b",
-    "\ud800",
-    "x" * 5000,
-    "0001-01-01T00:00:00+14:00",
-    "NaN",
-    "Infinity",
-    "..",
-    "%00",
-)
+NO_TEXT = "a\x00b"
+TEXTS = (NO_TEXT, "\ud800", "x" * 5000)
+NUMBERS = (1e400, 10**400)
+TIMES = ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", NO_TEXT)
+WORDS = ("NaN", "Infinity", "..", "%00", "")
+ODD = (None, *TEXTS, *NUMBERS, *TIMES, *WORDS)
 RAW = (b"", b"{", b"[]", b"null", b"\xff", b'"x"', b"1", b"{}" * 1000, b"[" * 20000, b'{"kit": NaN}', b'{"kit": 1e999}')
 TAGS = ("", "x", '"1"', '"x", W/"1"', "*", "\xff", "a" * 3000, "fleet_session=x")
-HEADERS = ("If-Match", "Idempotency-Key", "Content-Type", "Accept-Language", "Cookie", "Content-Length")
+HEADERS = ("If-Match", "Idempotency-Key", "Content-Type", "Accept-Language", "Cookie")
+JSON = {"content-type": "application/json"}
+
+
+def odd_of(schema: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a value of this kind can be and no database can hold; one that any check sees where few are allowed."""
+    ways = [each for each in schema.get("anyOf", [schema]) if each.get("type") != "null"]
+    if all("enum" in each or "const" in each or each.get("type") in ("boolean", "array", "object") for each in ways):
+        return (NO_TEXT,)
+    found: dict[Any, None] = {}
+    for way in ways:
+        if way.get("type") in ("integer", "number"):
+            found |= dict.fromkeys((*NUMBERS, *WORDS[:2]))
+        elif "date" in way.get("format", ""):
+            found |= dict.fromkeys(TIMES)
+        else:
+            found |= dict.fromkeys(TEXTS)
+    return tuple(found)
 
 
 def address(operation: Operation) -> str:
@@ -151,10 +164,16 @@ def address(operation: Operation) -> str:
     return operation.path.format(**{name: REAL.get(name, "1") for _, name in operation.parts})
 
 
+def parameters(operation: Operation, where: str) -> dict[str, Any]:
+    """The schemas of what an operation takes in its query or headers, by name."""
+    told = document()["paths"][operation.path][operation.method.lower()].get("parameters", [])
+    return {each["name"]: each["schema"] for each in told if each["in"] == where}
+
+
 def as_told(answer: httpx.Response) -> None:
     """No error of ours, and errors are problems."""
     told = f"{answer.request.method} {answer.request.url}: {answer.status_code} {answer.text[:300]}"
-    assert answer.status_code < 500, told
+    assert answer.status_code < 500, f"{told} to {answer.request.content[:300]!r}"
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == MEDIA_TYPE, told
         assert answer.json()["status"] == answer.status_code
@@ -173,25 +192,27 @@ async def test_broken_json(client: httpx.AsyncClient) -> None:
     for operation in operations():
         if operation.media_type == "application/json":
             for raw in RAW:
-                headers = {"content-type": "application/json"}
-                as_told(await client.request(operation.method, address(operation), content=raw, headers=headers))
+                as_told(await client.request(operation.method, address(operation), content=raw, headers=JSON))
 
 
 async def test_what_no_database_can_hold(client: httpx.AsyncClient) -> None:
+    """Every field at once, so that each is checked; and alone in a body that is right but for it."""
     for operation in operations():
-        for name in operation.body.get("properties", {}):
-            for odd in ODD:
-                content = json.dumps({"kit": "K-9", "to": "ready", name: odd}).encode()
-                headers = {"content-type": "application/json"}
-                as_told(await client.request(operation.method, address(operation), content=content, headers=headers))
+        fields = operation.body.get("properties", {})
+        right = example(operation.body, {"kit": "K-1", "model_id": 1}) if fields else {}
+        bodies = [dict.fromkeys(fields, odd) for odd in ODD] if fields else []
+        bodies += [{**right, name: odd} for name, schema in fields.items() for odd in odd_of(schema)]
+        for body in bodies:
+            content = json.dumps(body).encode()
+            as_told(await client.request(operation.method, address(operation), content=content, headers=JSON))
 
 
 async def test_odd_queries_and_paths(client: httpx.AsyncClient) -> None:
     for operation in operations():
         if operation.changes or operation.path == STREAM:
             continue
-        for name in operation.queries:
-            for odd in CURSORS if name == "cursor" else ODD:
+        for name, schema in parameters(operation, "query").items():
+            for odd in CURSORS if name == "cursor" else odd_of(schema):
                 value = quote(str(odd).encode(errors="surrogatepass")[:500], safe="")
                 as_told(await client.get(f"{address(operation)}?{name}={value}"))
         for odd in ODD if operation.parts else ():
@@ -200,9 +221,21 @@ async def test_odd_queries_and_paths(client: httpx.AsyncClient) -> None:
 
 
 async def test_odd_headers(client: httpx.AsyncClient) -> None:
-    for operation in operations():
-        for name in HEADERS if operation.changes else ():
-            for odd in TAGS:
-                if (name, odd) != ("Content-Length", "x"):
-                    headers = [(name.encode(), odd.encode("latin-1"))]
-                    as_told(await client.request(operation.method, address(operation), headers=headers))
+    """Those that an operation reads one by one, and the others all at once; what they mean to all comes before it."""
+    for operation in [each for each in operations() if each.changes]:
+        own = [name for name in HEADERS if name in parameters(operation, "header")]
+        others = [name for name in HEADERS if name not in own]
+        sent = [{name: tag} for name in own for tag in TAGS]
+        sent += [{name: TAGS[at - shift] for shift, name in enumerate(others)} for at in range(len(TAGS))]
+        for odd in sent:
+            headers = [(name.encode(), tag.encode("latin-1")) for name, tag in odd.items()]
+            as_told(await client.request(operation.method, address(operation), headers=headers))
+
+
+async def test_odd_lengths(client: httpx.AsyncClient) -> None:
+    """What is read before any operation is asked."""
+    for operation in [each for each in operations() if each.changes][::10]:
+        for odd in TAGS:
+            if odd != "x":
+                headers = [(b"Content-Length", odd.encode("latin-1"))]
+                as_told(await client.request(operation.method, address(operation), headers=headers))

@@ -71,22 +71,32 @@ def gates(dependant: Dependant) -> list[Gate]:
 
 
 @cache
+def _application() -> FastAPI:
+    return create_app(settings_for("postgresql://nobody@127.0.0.1:1/none"))
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI document as a client reads it; not to be changed."""
+    read: dict[str, Any] = json.loads(json.dumps(_application().openapi()))
+    return read
+
+
+@cache
 def operations() -> tuple[Operation, ...]:
     """All operations of the API but those on one's own account; what only reads comes first, deletion last."""
-    app = create_app(settings_for("postgresql://nobody@127.0.0.1:1/none"))
-    document = json.loads(json.dumps(app.openapi()))
     permissions = {
         (method, path): gates(route.dependant)[0].permission
-        for path, route in routes(app)
+        for path, route in routes(_application())
         if isinstance(route, APIRoute) and path.startswith(PREFIX)
         for method in route.methods
     }
     found = []
-    for path, methods in document["paths"].items():
+    for path, methods in document()["paths"].items():
         for method, told in methods.items():
             permission = permissions.get((method.upper(), path))
             if permission is not None and not path.startswith(OWN_ACCOUNT):
-                found.append(_operation(document, method.upper(), path, permission, told))
+                found.append(_operation(document(), method.upper(), path, permission, told))
     order = ["GET", "POST", "PUT", "PATCH", "DELETE"]
     return tuple(sorted(found, key=lambda each: order.index(each.method)))
 

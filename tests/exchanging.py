@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from fleet.access.principal import SYSTEM, Principal
 from fleet.api.exportable import EXPORTS
 from fleet.state.exchange.components import ComponentImporter
-from fleet.state.exchange.exports import Format, written
+from fleet.state.exchange.exports import Format, span_of, written
 from fleet.state.exchange.importing import Importer, Options, Report, import_lines
 from fleet.state.exchange.kits import KitImporter
 from fleet.state.exchange.models import ModelImporter
@@ -35,8 +35,9 @@ async def bring(connection: Connection, kind: str, text: str, *, by: Principal =
 
 
 async def take(connection: Connection, kind: str, form: Format = Format.CSV, organisation: str | None = None) -> str:
-    """Export everything of one kind."""
-    pieces = written(connection, EXPORTS[kind], form, organisation=organisation)
+    """Export everything of one kind; of what is of one kit, that of K-1."""
+    span = span_of("K-1", None, None) if EXPORTS[kind].by_span else None
+    pieces = written(connection, EXPORTS[kind], form, organisation=organisation, span=span)
     return "".join([piece async for piece in pieces])
 
 

@@ -24,7 +24,6 @@ from fleet.errors import ConflictError, ForbiddenError, InvalidError, NotFoundEr
 from fleet.state.ledger import bulk
 from fleet.state.ledger.bulk import Item, Outcome
 from fleet.state.ledger.steps import Blocked, ComponentStep, KitStep, Taken
-from fleet.state.ledger.wording import english
 from fleet.state.lifecycle import ComponentState, KitState, NotAllowed
 
 router = APIRouter(prefix=PREFIX)
@@ -235,15 +234,14 @@ def _item(index: int, body: BulkItem) -> Item:
 
 
 def _why(refusal: bulk.Refusal) -> dict[str, Any]:
+    detail = bulk.why(refusal)
     match refusal:
         case Blocked():
             unmet = [missing(each) for each in refusal.unmet]
-            detail = "; ".join(english(each) for each in refusal.unmet)
             return {"code": "guards_not_met", "detail": detail, "unmet": unmet, "overridable": refusal.overridable}
         case NotAllowed():
-            detail = f"there is no step from {refusal.source} to {refusal.target}"
             return {"code": "not_allowed", "detail": detail, "allowed": list(refusal.allowed)}
-    return {"code": _CODES[type(refusal)], "detail": str(refusal)}
+    return {"code": _CODES[type(refusal)], "detail": detail}
 
 
 _CODES: dict[type[Exception], Code] = {

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 from starlette.types import Message, Receive, Scope, Send
 
 from fleet.access import organisations
@@ -17,10 +18,10 @@ from fleet.api.auth import RequiresBriefly, acting
 from fleet.api.exportable import EXPORTS
 from fleet.api.organisations import Slug
 from fleet.api.problems import documented, unavailable
-from fleet.api.shapes import PREFIX
+from fleet.api.shapes import PREFIX, KitId, Moment
 from fleet.api.shapes import Query as QueryFields
 from fleet.log import get_logger
-from fleet.state.exchange.exports import Export, Format, note_export, written
+from fleet.state.exchange.exports import Export, Format, Span, find_kit, note_export, span_of, written
 
 router = APIRouter(prefix=PREFIX, tags=["exports"])
 
@@ -45,6 +46,14 @@ class OrganisationsExportQuery(ExportQuery):
     organisation: Slug | None = None
 
 
+class SpanExportQuery(ExportQuery):
+    """How it is written, of which kit, and a range of time, 400 days at most; without it the last 31 days."""
+
+    kit: KitId
+    start: Moment | None = Field(None, alias="from")
+    end: Moment | None = Field(None, alias="to")
+
+
 class Download(StreamingResponse):
     """A file whose reader must take each piece within a deadline: a stalled one is cut off.
 
@@ -66,28 +75,37 @@ class Download(StreamingResponse):
 
 async def _export(request: Request, principal: Principal, export: Export, query: ExportQuery) -> Download:
     organisation = getattr(query, "organisation", None)
+    span = span_of(query.kit, query.start, query.end) if isinstance(query, SpanExportQuery) else None
     async with acting(request, principal, principal.scope(export.permission)) as connection:
         # What is refused is refused before the first byte; and that it was read stands there even if the reader leaves.
         await organisations.id_of(connection, organisation)
+        if span is not None:
+            await find_kit(connection, span.kit)
         await note_export(connection, export, organisation=organisation)
     form = Format(query.format)
     if _PLACES.locked():
         raise unavailable("other exports are running: try again")
     await _PLACES.acquire()
     return Download(
-        _pieces(request, principal, export, form, organisation),
+        _pieces(request, principal, export, form, organisation=organisation, span=span),
         media_type=MEDIA_TYPES[form],
         headers={"Content-Disposition": f'attachment; filename="{export.kind}.{form}"'},
     )
 
 
 async def _pieces(
-    request: Request, principal: Principal, export: Export, form: Format, organisation: str | None
+    request: Request,
+    principal: Principal,
+    export: Export,
+    form: Format,
+    *,
+    organisation: str | None,
+    span: Span | None,
 ) -> AsyncIterator[str]:
     scope = principal.scope(export.permission)
     async with (
         acting(request, principal, scope) as connection,
-        aclosing(written(connection, export, form, organisation=organisation)) as pieces,
+        aclosing(written(connection, export, form, organisation=organisation, span=span)) as pieces,
     ):
         async for piece in pieces:
             yield piece
@@ -95,7 +113,9 @@ async def _pieces(
 
 def _route(export: Export) -> Callable[..., Coroutine[Any, Any, Download]]:
     gate = Depends(RequiresBriefly(export.permission))
-    fields = OrganisationsExportQuery if export.by_organisation else ExportQuery
+    fields: type[ExportQuery] = OrganisationsExportQuery if export.by_organisation else ExportQuery
+    if export.by_span:
+        fields = SpanExportQuery
 
     async def download(
         principal: Annotated[Principal, gate],
@@ -121,5 +141,8 @@ for _each in EXPORTS.values():
         description=f"Everything of {_each.kind.replace('-', ' ')} that the caller sees, as one file.",
         response_class=Download,
         response_model=None,
-        responses={200: {"description": "The file", "content": _CONTENT}, **documented()},
+        responses={
+            200: {"description": "The file", "content": _CONTENT},
+            **documented(*([404] if _each.by_span else [])),
+        },
     )

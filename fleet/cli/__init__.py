@@ -14,11 +14,13 @@ from fleet.cli.bench import bench
 from fleet.cli.books import books_app
 from fleet.cli.broker import broker_app
 from fleet.cli.doctor import doctor
+from fleet.cli.erasing import placements_erase
 from fleet.cli.exchange import components_app, export, kits_app, models_app, placements_app
 from fleet.cli.labels import labels
 from fleet.cli.readers import reader_app
 from fleet.cli.retention import retention_app
 from fleet.cli.roles import api, ingest, migrate, worker
+from fleet.cli.steps import steps
 from fleet.cli.stock import orders_app, stock_app
 from fleet.cli.up import up
 from fleet.cli.users import user_app
@@ -34,8 +36,9 @@ app = typer.Typer(
     add_completion=False,
 )
 app.callback()(context.options)
-for command in (up, ingest, worker, api, migrate, doctor, bench, export, labels):
+for command in (up, ingest, worker, api, migrate, doctor, bench, export, labels, steps):
     app.command()(command)
+placements_app.command("erase")(placements_erase)
 app.add_typer(token_app, name="token")
 app.add_typer(user_app, name="user")
 app.add_typer(kits_app, name="kits")

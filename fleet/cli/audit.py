@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
@@ -17,11 +17,10 @@ from fleet.access.chain import MEANINGS, Finding, Head
 from fleet.access.sealing import Verified
 from fleet.cli.admin import AsJson
 from fleet.cli.database import Connection, with_database
+from fleet.cli.moments import MOMENTS, utc
 from fleet.errors import ExitCode, UsageError
 
 audit_app = typer.Typer(help="Who did and saw what, and whether that was tampered with.", no_args_is_help=True)
-
-FORMATS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 
 
 @audit_app.command("verify")
@@ -63,16 +62,16 @@ def audit_head(as_json: AsJson = False) -> None:
 def audit_export(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="- writes to standard output.", allow_dash=True)],
     since: Annotated[
-        datetime | None, typer.Option("--from", formats=FORMATS, help="From this time on, UTC.", show_default=False)
+        datetime | None, typer.Option("--from", formats=MOMENTS, help="From this time on, UTC.", show_default=False)
     ] = None,
     until: Annotated[
         datetime | None,
-        typer.Option("--to", formats=FORMATS, help="Before this time, UTC.", show_default=False),
+        typer.Option("--to", formats=MOMENTS, help="Before this time, UTC.", show_default=False),
     ] = None,
     form: Annotated[Format, typer.Option("--format", help="One JSON object a line, or CSV.")] = Format.NDJSON,
 ) -> None:
     """Write every line of the audit to FILE, the oldest first; that it was taken out is noted."""
-    filters = Filters(since=_utc(since), until=_utc(until))
+    filters = Filters(since=utc(since), until=utc(until))
     if str(file) == "-":
         with_database(lambda connection: _write(connection, filters, form, sys.stdout))
         return
@@ -97,10 +96,6 @@ def _head(text: str) -> Head:
     if head is None:
         raise UsageError(f"--head {text!r} is no POSITION:HASH as `fleet audit head` prints it")
     return head
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
 
 
 def _show(verified: Verified, noted: list[Head]) -> None:

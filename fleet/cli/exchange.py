@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -17,9 +18,10 @@ import typer
 from fleet.access.principal import SYSTEM
 from fleet.api.exportable import EXPORTS
 from fleet.cli.database import Connection, with_database
+from fleet.cli.moments import MOMENTS, utc
 from fleet.errors import FleetError, UsageError
 from fleet.state.exchange.components import ComponentImporter
-from fleet.state.exchange.exports import Format, note_export, written
+from fleet.state.exchange.exports import Format, Span, find_kit, note_export, span_of, written
 from fleet.state.exchange.importing import Importer, Options, Report, import_lines
 from fleet.state.exchange.kits import KitImporter
 from fleet.state.exchange.models import ModelImporter
@@ -79,25 +81,40 @@ def kits_export(file: Out = None) -> None:
 def export(
     kind: Annotated[str, typer.Argument(metavar="KIND", help=f"One of {', '.join(sorted(EXPORTS))}.")],
     file: Out = None,
+    *,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.CSV,
     organisation: Annotated[
         str | None, typer.Option(help="Only what is this organisation's; its short name.", show_default=False)
+    ] = None,
+    kit: Annotated[str | None, typer.Option(help="Of which kit, for heartbeats.", show_default=False)] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option("--from", formats=MOMENTS, help="Heartbeats from this time on, UTC.", show_default=False),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option("--to", formats=MOMENTS, help="And before this, UTC.", show_default=False)
     ] = None,
 ) -> None:
     """Write everything of one kind, to FILE or standard output."""
     if kind not in EXPORTS:
         raise UsageError(f"{kind!r} is none of {', '.join(sorted(EXPORTS))}")
-    _export(kind, form, organisation, file)
+    chosen = EXPORTS[kind]
+    if chosen.by_span != (kit is not None) or (not chosen.by_span and (since or until)):
+        needs = f"{kind} are of one --kit" if chosen.by_span else f"{kind} are of no kit and time alone: leave them out"
+        raise UsageError(needs)
+    _export(kind, form, organisation, file, None if kit is None else span_of(kit, utc(since), utc(until)))
 
 
-def _export(kind: str, form: Format, organisation: str | None, file: Path | None) -> None:
+def _export(kind: str, form: Format, organisation: str | None, file: Path | None, span: Span | None = None) -> None:
     chosen = EXPORTS[kind]
     if organisation is not None and not chosen.by_organisation:
         raise UsageError(f"{kind} are no organisation's: leave --organisation out")
 
     async def write(connection: Connection, take: Callable[[str], Any]) -> None:
+        if span is not None:
+            await find_kit(connection, span.kit)
         await note_export(connection, chosen, organisation=organisation)
-        async for piece in written(connection, chosen, form, organisation=organisation):
+        async for piece in written(connection, chosen, form, organisation=organisation, span=span):
             take(piece)
 
     with writing(file) as out:
@@ -122,7 +139,7 @@ def writing(file: Path | None) -> Iterator[Callable[[str], Any]]:
 
 
 def _import(importer: Importer[Any], file: Path, options: Options, as_json: bool) -> None:
-    with _opened(file) as source:
+    with opened(file) as source:
         lines = read_table(importer.table, source, name=str(file))
 
         async def enter(connection: Connection) -> Report:
@@ -140,7 +157,8 @@ def _import(importer: Importer[Any], file: Path, options: Options, as_json: bool
 
 
 @contextmanager
-def _opened(file: Path) -> Iterator[BinaryIO]:
+def opened(file: Path) -> Iterator[BinaryIO]:
+    """A file to read from its beginning, again if needed; `-` is standard input."""
     if str(file) == "-":
         yield io.BytesIO(sys.stdin.buffer.read(MAX_FILE_BYTES + 1))
         return

@@ -95,6 +95,7 @@ BODIES: Mapping[str, Mapping[str, Any]] = {
 
 QUERIES: Mapping[str, Mapping[str, Any]] = {
     f"{PREFIX}/contracts/{{slug}}/applies-to": {"kit": "{side}-stock"},
+    f"{PREFIX}/exports/heartbeats": {"kit": "{side}-installed"},
     f"{PREFIX}/labels": {"kits": "{side}-stock"},
     f"{PREFIX}/search": {"q": "{side}"},
 }

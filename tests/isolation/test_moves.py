@@ -155,7 +155,7 @@ ROUTES = (
     *(f"/exports/{kind}?format=csv" for kind in (
         "book-events", "stays", "placements", "findings", "billable-events", "alerts", "service-requests",
         "service-request-log", "calls", "visits")),
-    "/audit/export?format=csv",
+    f"/exports/heartbeats?format=csv&kit={KIT}", "/audit/export?format=csv",
 )  # fmt: skip
 """Where the history of a kit and its pieces is read."""
 

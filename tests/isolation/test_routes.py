@@ -34,6 +34,8 @@ SHARED = {
     f"{PREFIX}/problem-trees": "questions that the first line asks, the same for all",
     f"{PREFIX}/exports/models": "a catalogue of what can be bought",
     f"{PREFIX}/exports/kit-types": "what a kit of a programme contains",
+    f"{PREFIX}/exports/quarantine": "as the list of it",
+    f"{PREFIX}/exports/quarantine-payloads": "as the list of it",
     f"{PREFIX}/retention": "how long things are kept, the same for all",
     f"{PREFIX}/quarantine": "the installation's: whose it was is what could not be told",
 }

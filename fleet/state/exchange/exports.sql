@@ -92,3 +92,40 @@ WHERE %(organisation)s::text IS NULL
    OR EXISTS (SELECT FROM components t JOIN organisations o USING (organisation_id)
               WHERE t.component_id = y.component_id AND o.slug = %(organisation)s)
 ORDER BY y.stay_id;
+
+-- name: kit_known
+SELECT true FROM known_kits WHERE kit = %(kit)s;
+
+-- name: latest_states
+SELECT kit, organisation, state, last_heard_at, boot, seq, time, received_at, battery, charging, signal_dbm, network, operator,
+       storage_free_mb, uptime_s, clock_offset_s, online, connection_at, software, software_at, peripherals, peripherals_at
+FROM kit_facts
+WHERE %(organisation)s::text IS NULL OR organisation = %(organisation)s
+ORDER BY kit;
+
+-- name: heartbeats
+SELECT k.kit, h.time, h.received_at, h.boot, h.seq, h.battery, h.charging, h.signal_dbm, h.network, h.operator,
+       h.storage_free_mb, h.uptime_s, h.clock_offset_s
+FROM known_kits k JOIN seen_heartbeats h USING (kit_id)
+WHERE k.kit = %(kit)s AND h.time >= %(start)s AND h.time < %(end)s
+ORDER BY h.time, h.boot, h.seq;
+
+-- name: quarantine
+SELECT quarantine_id, received_at, topic, reason, detail, size_bytes, redacted_at FROM quarantine ORDER BY quarantine_id;
+
+-- name: quarantine_payloads
+SELECT quarantine_id, received_at, topic, reason, detail, size_bytes, redacted_at,
+       translate(encode(payload, 'base64'), E'\n', '') AS payload_base64
+FROM quarantine
+ORDER BY quarantine_id;
+
+-- name: users
+-- Nothing that opens a door: no hash, no secret, no session.
+SELECT u.username, o.slug AS organisation, u.disabled_at IS NOT NULL AS disabled, u.oidc_issuer IS NOT NULL AS single_sign_on,
+       u.totp_confirmed_at IS NOT NULL AS second_factor, u.must_change_password, u.last_login_at, u.created_at, u.created_by,
+       (SELECT coalesce(jsonb_agg(jsonb_build_object('role', r.role, 'organisation', p.slug) ORDER BY r.role, p.slug), '[]')
+        FROM user_roles r LEFT JOIN organisations p ON p.organisation_id = r.organisation_id
+        WHERE r.user_id = u.user_id) AS roles
+FROM users u LEFT JOIN organisations o ON o.organisation_id = u.organisation_id
+WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
+ORDER BY u.user_id;

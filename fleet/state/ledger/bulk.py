@@ -23,6 +23,7 @@ from fleet.state.ledger.steps import (
     take_kit_step,
 )
 from fleet.state.ledger.store import Connection, kit_ids_of, rows, scalars
+from fleet.state.ledger.wording import english
 from fleet.state.lifecycle import NotAllowed
 
 MAX_ITEMS = 500
@@ -81,6 +82,16 @@ async def take_together(
 async def chunks(connection: Connection, items: Sequence[Item]) -> list[list[Item]]:
     """Items in the order in which they are taken, cut for transactions of their own."""
     return [list(chunk) for chunk in _batched(await _in_order(connection, items), CHUNK)]
+
+
+def why(refusal: Refusal) -> str:
+    """Why a step was refused, as one says it."""
+    match refusal:
+        case Blocked():
+            return "; ".join(english(each) for each in refusal.unmet)
+        case NotAllowed():
+            return f"there is no step from {refusal.source} to {refusal.target}"
+    return str(refusal)
 
 
 async def _take(connection: Connection, item: Item, by: Principal) -> Taken | Refusal:

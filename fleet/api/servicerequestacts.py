@@ -128,8 +128,8 @@ async def merge(
 ) -> Response:
     """Let another request speak for this one, which is closed; its alerts go there, and both are read together.
 
-    The other is open. Support merges only what is about the same kit, place or mass event, or what somebody linked who
-    may close without proof.
+    The other is open and of the same organisation, or a mass event that the kit is in. Support merges only what is
+    about the same kit, place or mass event, or what somebody linked who may close without proof.
     """
     return await _done(call, request, number, key, partial(desk.merge, into=body.into))
 

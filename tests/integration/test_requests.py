@@ -15,6 +15,7 @@ from fleet.access.roles import Role
 from fleet.alerts.requests import desk, opening, proving
 from fleet.alerts.requests.proof import Verdict
 from fleet.db import roles
+from fleet.errors import ConflictError
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 from tests.requests_world import differences
@@ -346,6 +347,62 @@ async def test_a_mass_event_that_speaks_for_a_kit_too_ends_with_the_last_of_both
         assert await _over(world, incident) == 0
         assert await world.clear(alert) == 1
     assert await world.requests("state") == [("resolved",), ("closed",)]
+
+
+async def test_what_speaks_for_others_is_as_old_as_the_first_of_them(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    await world.open(await world.alert(kits[0]))
+    await world.advance(1800)
+    first = (await world.requests("number"))[0][0]
+    began = world.now - timedelta(minutes=30)
+    await world.connection.execute("UPDATE contract_targets SET response_min = 60")
+    await world.connection.execute(
+        "INSERT INTO request_events (request_id, at, actor, what, body)"
+        " SELECT request_id, %s, 'user 7 agent', 'comment', '{}' FROM service_requests",
+        (world.now,),
+    )
+    await world.advance(3600)
+    await world.open(await world.alert(kits[1]))
+    second = (await world.requests("number"))[1][0]
+    await desk.merge(world.connection, first, second, by=AGENT)
+    clocks = "sla_state, response_due_at, responded_at, due_at"
+    left, taken = await world.requests(clocks)
+    assert (left[0], *left[1:3]) == ("none", None, None)
+    assert taken[1:3] == (began + timedelta(hours=1), began + timedelta(minutes=30)), "somebody had answered"
+    assert taken[3] == began + timedelta(days=1)
+    assert await world.scalars("SELECT next_escalation_at FROM service_requests WHERE number = %s", first) == [None]
+
+
+async def test_requests_of_different_organisations_end_each_by_itself(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    kits = await world.add(2)
+    await world.connection.execute(
+        "INSERT INTO organisations (slug, name) VALUES ('north', 'North'), ('south', 'South')"
+    )
+    for kit, whose in zip(kits, ("north", "south"), strict=True):
+        await world.connection.execute(
+            "UPDATE kits SET organisation_id = (SELECT organisation_id FROM organisations WHERE slug = %s)"
+            " WHERE kit_id = %s",
+            (whose, kit),
+        )
+    await world.open(*[await world.alert(kit) for kit in kits])
+    first, second = (row[0] for row in await world.requests("number"))
+    await desk.link(world.connection, first, "related", second, by=SYSTEM)
+    with pytest.raises(ConflictError, match="different organisations"):
+        await desk.merge(world.connection, first, second, by=SYSTEM)
+    everyones_incident = await _incident(world)
+    everyones = (await world.requests("number"))[2][0]
+    with pytest.raises(ConflictError, match="different organisations"):
+        await desk.merge(world.connection, first, everyones, by=SYSTEM)
+    await world.connection.execute(
+        "INSERT INTO incident_members (incident_id, kit_id, joined_at) VALUES (%s, %s, now())",
+        (everyones_incident, kits[0]),
+    )
+    with pytest.raises(ConflictError, match="different organisations"):
+        await desk.merge(world.connection, everyones, first, by=SYSTEM)
+    await desk.merge(world.connection, first, everyones, by=SYSTEM)
+    assert await world.requests("state") == [("closed",), ("open",), ("open",)]
 
 
 async def _report(world: Desk) -> str:

@@ -105,12 +105,13 @@ def resolved(
 
 
 def merged(
-    source: Standing, target: Standing, numbers: tuple[str, str], asking: Asking, *, belong: bool
+    source: Standing, target: Standing, numbers: tuple[str, str], asking: Asking, *, belong: bool, apart: bool = False
 ) -> tuple[list[Entry], list[Entry]]:
     """What both logs say when the first is merged into the second.
 
     `belong` is whether they are about one thing: a kit, a place, a mass event with its kit, or what somebody who may
     close a request linked. Merging ends a request without proof: into any other only those may who may end it so.
+    `apart` are requests of different organisations, of which nobody ends one by the other.
     Raises ConflictError, ForbiddenError.
     """
     its_own, others = numbers
@@ -120,6 +121,8 @@ def merged(
         raise ConflictError(f"it was merged into {source.merged_into} already")
     if target.state not in UNRESOLVED:
         raise ConflictError(f"{others} is {target.state}: open it again to merge others into it")
+    if apart:
+        raise ConflictError(f"{its_own} and {others} are of different organisations: link them, each ends by itself")
     if not belong and not steps.vouches(asking.roles):
         raise ForbiddenError(
             f"{its_own} and {others} are not about the same kit, place or mass event: somebody who may close a request"

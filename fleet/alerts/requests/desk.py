@@ -204,16 +204,16 @@ async def link(connection: Connection, number: str, kind: str, other: str, *, by
 async def merge(connection: Connection, number: str, into: str, *, by: Principal) -> Outcome:
     """Let another request speak for this one, which is closed: its alerts go there, and both are read together.
 
-    Raises NotFoundError, ConflictError, and ForbiddenError where they are not about one thing and the caller may not
-    close them without proof.
+    Raises NotFoundError, ConflictError (also where they are of different organisations), and ForbiddenError where they
+    are not about one thing and the caller may not close them without proof.
     """
     async with connection.transaction():
         source, target = await _two(connection, number, into)
         asking = await _asking(connection, source, by)
         await _asking(connection, target, by)
         values = {"source": source.request_id, "target": target.request_id}
-        belong = await fetch_value(connection, _SQL["belong"], values)
-        left, taken = deciding.merged(source.now, target.now, (number, into), asking, belong=belong)
+        (related,) = await fetch_dicts(connection, _SQL["belong"], values)
+        left, taken = deciding.merged(source.now, target.now, (number, into), asking, **related)
         await connection.execute(_SQL["move_alerts"], values)
         await writing.append(connection, [Change(source, left), Change(target, taken)], asking.now)
     return None

@@ -40,12 +40,15 @@ SELECT EXISTS (SELECT FROM request_events
                WHERE request_id = %(request_id)s AND what = 'linked' AND body @> %(body)s) AS linked;
 
 -- name: belong
--- Whether two requests are about one thing, or somebody who may close them without proof linked them.
-SELECT coalesce(s.kit_id = t.kit_id OR s.subject = t.subject, false)
+-- Whether two requests are about one thing, or somebody who may close them without proof linked them; and whether they are
+-- of different parties. The request of a mass event is of all whose kits are in it.
+SELECT s.organisation_id IS DISTINCT FROM t.organisation_id
+           AND NOT EXISTS (SELECT FROM incident_members m WHERE (m.incident_id, m.kit_id) = (t.incident_id, s.kit_id)) AS apart,
+       coalesce(s.kit_id = t.kit_id OR s.subject = t.subject, false)
     OR EXISTS (SELECT FROM incident_members m
                WHERE (m.incident_id, m.kit_id) IN ((t.incident_id, s.kit_id), (s.incident_id, t.kit_id)))
     OR EXISTS (SELECT FROM request_events e WHERE e.request_id = s.request_id AND e.what = 'linked'
-               AND e.body @> jsonb_build_object('to', t.number, 'vouched', true))
+               AND e.body @> jsonb_build_object('to', t.number, 'vouched', true)) AS belong
 FROM service_requests s, service_requests t
 WHERE s.request_id = %(source)s AND t.request_id = %(target)s;
 

@@ -127,6 +127,11 @@ def measure(log: Sequence[Entry], calendar: Calendar, targets: Mapping[str, Prom
     return Clocks(response, update, solution, course.paused.total_seconds(), state, breaches)
 
 
+def unmeasured(clocks: Clocks) -> Clocks:
+    """A request of which nothing is promised any more, since another speaks for it; `clocks` tell what was due."""
+    return Clocks(Clock(), Clock(), Clock(due=clocks.solution.due), 0.0, State.NONE, ())
+
+
 def follow(log: Sequence[Entry], now: datetime) -> Course:
     """The course of a request; what is said to have happened before its opening, or after now, happened then."""
     opened = min(log[0].at, now)

@@ -12,7 +12,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import class_row, dict_row
 
 from fleet.alerts.sla.escalating import Plan, plan
-from fleet.alerts.sla.measuring import Clocks, follow, measure
+from fleet.alerts.sla.measuring import Clocks, follow, measure, unmeasured
 from fleet.alerts.sla.terms import Event, Terms, entries_of, terms_of, told_keys
 from fleet.db.queries import load_queries
 
@@ -26,12 +26,13 @@ BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What of a request does not stand in its log."""
+    """What of a request does not stand in its log; of one that was `merged` another one speaks."""
 
     request_id: int
     contract_id: int
     priority: str
     opened_at: datetime
+    merged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,14 @@ async def measured(connection: Connection, request_ids: Sequence[int], now: date
     async with connection.cursor(row_factory=class_row(Header)) as cursor:
         await cursor.execute(_SQL["headers"], values)
         headers = await cursor.fetchall()
-    async with connection.cursor(row_factory=class_row(Event)) as cursor:
-        await cursor.execute(_SQL["logs"], values)
-        logs = {number: list(each) for number, each in groupby(await cursor.fetchall(), lambda row: row.request_id)}
+    logs = await _logs(connection, "logs", values)
+    spoken_for = await _logs(connection, "spoken_for", values)
     terms = await terms_by_contract(connection, {each.contract_id for each in headers})
     now = now.astimezone(UTC)
-    return [judge(each, logs.get(each.request_id, []), terms[each.contract_id], now) for each in headers]
+    return [
+        judge(each, logs.get(each.request_id, []), terms[each.contract_id], now, spoken_for.get(each.request_id, []))
+        for each in headers
+    ]
 
 
 async def terms_by_contract(connection: Connection, contract_ids: Iterable[int]) -> dict[int, Terms]:
@@ -83,13 +86,23 @@ async def terms_by_contract(connection: Connection, contract_ids: Iterable[int])
         return {row["contract_id"]: terms_of(row) for row in await cursor.fetchall()}
 
 
-def judge(header: Header, events: Sequence[Event], terms: Terms, now: datetime) -> Measured:
-    """One request from its log; `now` in UTC."""
-    log = entries_of(events, header.opened_at, header.priority)
+def judge(
+    header: Header, events: Sequence[Event], terms: Terms, now: datetime, spoken_for: Sequence[Event] = ()
+) -> Measured:
+    """One request from its log and those of whom it speaks for; `now` in UTC. What was merged has no clock."""
+    log = entries_of(events, header.opened_at, header.priority, spoken_for)
     clocks = measure(log, terms.calendar, terms.targets, now)
+    if header.merged:
+        return Measured(header, terms, unmeasured(clocks), Plan((), None))
     return Measured(
         header, terms, clocks, plan(follow(log, now), clocks, terms.calendar, terms.steps, told_keys(events))
     )
+
+
+async def _logs(connection: Connection, query: str, values: Mapping[str, Any]) -> dict[int, list[Event]]:
+    async with connection.cursor(row_factory=class_row(Event)) as cursor:
+        await cursor.execute(_SQL[query], values)
+        return {number: list(each) for number, each in groupby(await cursor.fetchall(), lambda row: row.request_id)}
 
 
 async def _project(connection: Connection, found: Sequence[Measured]) -> None:

@@ -17,7 +17,7 @@ FROM fresh f JOIN chosen c ON (c.organisation_id, c.programme, c.kit_type, c.ope
 WHERE r.request_id = f.request_id;
 
 -- name: headers
-SELECT request_id, contract_id, priority, opened_at FROM service_requests
+SELECT request_id, contract_id, priority, opened_at, merged_into IS NOT NULL AS merged FROM service_requests
 WHERE request_id = ANY(%(request_ids)s) AND contract_id IS NOT NULL
 ORDER BY request_id;
 
@@ -28,6 +28,9 @@ SELECT contract_id, update_min, calendar, targets, steps FROM sla_terms(%(contra
 SELECT request_id, event_id, at, actor, what, body FROM request_events
 WHERE request_id = ANY(%(request_ids)s)
 ORDER BY request_id, at, event_id;
+
+-- name: spoken_for
+SELECT request_id, event_id, at, actor, what, body FROM logs_spoken_for(%(request_ids)s::bigint[]);
 
 -- name: project
 UPDATE service_requests r

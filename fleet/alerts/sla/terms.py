@@ -80,18 +80,26 @@ def step_of(row: Mapping[str, Any]) -> Step:
     return Step(target=Target(row["target"]), **{name: row[name] for name in STEP_FIELDS})
 
 
-def entries_of(events: Iterable[Event], opened_at: datetime, priority: str) -> list[Entry]:
+def entries_of(
+    events: Iterable[Event], opened_at: datetime, priority: str, spoken_for: Iterable[Event] = ()
+) -> list[Entry]:
     """The log as it is measured: in the order of what happened when, opening first.
 
-    `priority` is the request's of now, for logs whose opening does not tell any.
+    `priority` is the request's of now, for logs whose opening does not tell any. `spoken_for` are the logs of requests
+    that were merged into it: it is as old as the first of them, and what was done about them was done about it.
     """
     ordered = sorted(events, key=lambda each: (each.at, each.event_id))
     opening = next((each for each in ordered if each.what == "opened"), None)
     first = opening.body.get("priority") if opening else None
     first = first or next((each.body.get("from") for each in ordered if each.what == "priority"), None) or priority
     opened = (opening.at if opening else opened_at).astimezone(UTC)
-    entries = [Entry(opened, opening is not None and opening.actor != SYSTEM, "open", priority=first)]
+    others = list(spoken_for)
+    begun = min([opened, *(each.at.astimezone(UTC) for each in others if each.what == "opened")])
+    by_somebody = opening is not None and opening.actor != SYSTEM
+    entries = [Entry(begun, by_somebody and begun == opened, "open", priority=first)]
+    entries += [Entry(opened, by_somebody)] if begun < opened else []
     entries += [_entry(each) for each in ordered if each is not opening]
+    entries += [Entry(each.at.astimezone(UTC), _entry(each).human) for each in others]
     # A step that was entered too early is taken to be of the opening.
     return [entries[0], *sorted(entries[1:], key=lambda each: each.at)]
 

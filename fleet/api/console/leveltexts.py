@@ -70,6 +70,7 @@ LEVELS: dict[str, tuple[str, str]] = {
     ),
     "sla_state.breached": ("target missed", "mål ikke nået"),
     "sla_state.met": ("kept", "overholdt"),
+    "sla_state.none": ("not measured", "måles ikke"),
     "sla_state.paused": ("clocks stand still", "urene står stille"),
     "sla_state.running": ("clocks run", "urene går"),
     "target.response": ("first response", "første svar"),

@@ -11,7 +11,7 @@ from psycopg import Connection
 revision = "0004"
 down_revision = "0003"
 
-PARTS: tuple[str, ...] = ("audit", "desks", "rules")
+PARTS: tuple[str, ...] = ("audit", "desks", "rules", "care")
 
 
 def upgrade() -> None:

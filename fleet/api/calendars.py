@@ -110,6 +110,7 @@ class Calendar(Answer):
     days: list[ShownDay]
     revision: int
     created_at: Moment
+    to_measure: int = Field(description="Open requests that are still to be measured anew after a change")
 
 
 class Opening(Answer):

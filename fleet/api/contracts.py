@@ -157,6 +157,7 @@ class Contract(Answer):
     escalations: list[ShownEscalation]
     revision: int
     created_at: Moment
+    to_measure: int = Field(description="Open requests that are still to be measured anew after a change")
 
 
 class ContractQuery(PageQuery):
@@ -255,7 +256,10 @@ async def get_contract(call: ReadContracts, slug: SlugPath, response: Response) 
 async def edit_contract(
     call: WriteContracts, slug: SlugPath, edit: ContractEdit, response: Response, if_match: IfMatch = None
 ) -> Contract:
-    """Edit a contract; its open requests are measured anew, those that ended stay as they were."""
+    """Edit a contract; those that ended stay as they were.
+
+    Its open requests are measured anew in the background: `to_measure` says how many are left.
+    """
     changes = edit.model_dump(include=edit.model_fields_set)
     outcome = await contractbook.edit_contract(call.connection, slug, changes, revisions=seen_revisions(if_match))
     if isinstance(outcome, Outdated):

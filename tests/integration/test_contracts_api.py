@@ -236,8 +236,13 @@ async def test_an_edited_calendar_moves_what_is_open(database: str) -> None:
         await at.look(BEGIN)
         assert (await at.row(number))["due_at"] == hours(24), "Wednesday at nine, eight open hours"
         days = [{"day": "2026-11-26", "note": "closed"}]
-        assert (await client.patch(f"{API}/calendars/desk", json={"days": days})).is_success
+        edited = await client.patch(f"{API}/calendars/desk", json={"days": days})
+        assert (edited.status_code, edited.json()["to_measure"]) == (200, 1)
+        again = await client.patch(f"{API}/contracts/standard", json={"name": "For all"})
+        assert (again.status_code, again.json()["to_measure"]) == (200, 1)
         await at.look(hours(1))
+        assert (await client.get(f"{API}/contracts/standard")).json()["to_measure"] == 0
+        assert (await client.get(f"{API}/calendars/desk")).json()["to_measure"] == 0
         assert (await at.row(number))["due_at"] == hours(48)
         problem(await client.delete(f"{API}/contracts/standard"), 409)
 

@@ -12,6 +12,7 @@ from fleet import metrics
 from fleet.alerts import gauges
 from fleet.alerts.rules import ANSWER_WITHIN
 from fleet.alerts.sla import recompute
+from fleet.alerts.sla.watching import REMEASURED_AT_ONCE
 from fleet.db import roles
 from fleet.db.connect import connect
 from tests.people import add_organisations
@@ -248,6 +249,36 @@ async def test_a_changed_contract_measures_its_open_requests_anew(database: str)
         assert looked.remeasured == 1
         assert ((await at.row(number))["due_at"], (await at.row(over))["due_at"]) == (hours(10), hours(24))
         assert value(database, "SELECT count(*) FROM contracts WHERE remeasure_from IS NOT NULL") == 0
+
+
+async def test_many_are_measured_anew_in_portions_and_none_is_left_out_where_a_worker_died(database: str) -> None:
+    count = 2 * REMEASURED_AT_ONCE + 7
+    execute(
+        database, "INSERT INTO kits (kit, state) SELECT 'K-' || g, 'installed' FROM generate_series(1, %s) g", count
+    )
+    execute(
+        database,
+        "INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at, contract_id)"
+        " SELECT 'SR-' || kit_id, kit_id, 'silent', 'support', 'high', 'open', %s, %s,"
+        " (SELECT contract_id FROM contracts WHERE slug = 'standard') FROM kits",
+        BEGIN, BEGIN,
+    )  # fmt: skip
+    set_targets(database, "standard", solution_min=600)
+    execute(database, "UPDATE contracts SET remeasure_from = 0 WHERE slug = 'standard'")
+    left = "SELECT requests_to_measure(contract_id) FROM contracts WHERE slug = 'standard'"
+    async with desk(database) as at:
+        portions = []
+        while value(database, left):
+            # One that dies in the midst leaves all to the next.
+            async with at.connection.transaction(force_rollback=True):
+                await at.look(hours(1))
+            before = value(database, left)
+            looked = await at.look(hours(1))
+            portions.append(looked.remeasured)
+            assert value(database, left) == before - looked.remeasured
+        assert portions == [REMEASURED_AT_ONCE, REMEASURED_AT_ONCE, 7]
+    assert rows(database, "SELECT DISTINCT due_at FROM service_requests") == [(hours(10),)]
+    assert value(database, "SELECT remeasure_from FROM contracts WHERE slug = 'standard'") is None
 
 
 async def test_thousands_are_measured_at_once(database: str) -> None:

@@ -38,7 +38,7 @@ class CalendarRow:
     """A calendar as people see it; without an organisation it is for all.
 
     `hours` are by weekday (`mon`), `optional_days` by name (`december_24`), `days` are exceptions: objects of `day`,
-    `hours` and `note`.
+    `hours` and `note`. `to_measure` is how many open requests are still to be measured anew after a change.
     """
 
     calendar_id: int
@@ -53,6 +53,7 @@ class CalendarRow:
     days: list[dict[str, Any]]
     revision: int
     created_at: datetime
+    to_measure: int = 0
 
     def calendar(self) -> Calendar:
         """The calendar to count with."""

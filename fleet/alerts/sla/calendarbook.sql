@@ -1,6 +1,8 @@
 -- name: list
 SELECT c.calendar_id, c.slug, o.slug AS organisation, c.name, c.time_zone, c.always, c.hours, c.holidays, c.optional_days,
-       c.days, c.revision, c.created_at
+       c.days, c.revision, c.created_at,
+       (SELECT coalesce(sum(requests_to_measure(k.contract_id)), 0)::bigint FROM contracts k
+        WHERE k.calendar_id = c.calendar_id) AS to_measure
 FROM calendars c LEFT JOIN organisations o USING (organisation_id)
 WHERE c.slug > %(after)s
   AND (%(organisation)s::text IS NULL OR o.slug = %(organisation)s)
@@ -9,13 +11,17 @@ LIMIT %(limit)s;
 
 -- name: find
 SELECT c.calendar_id, c.slug, o.slug AS organisation, c.name, c.time_zone, c.always, c.hours, c.holidays, c.optional_days,
-       c.days, c.revision, c.created_at
+       c.days, c.revision, c.created_at,
+       (SELECT coalesce(sum(requests_to_measure(k.contract_id)), 0)::bigint FROM contracts k
+        WHERE k.calendar_id = c.calendar_id) AS to_measure
 FROM calendars c LEFT JOIN organisations o USING (organisation_id)
 WHERE c.slug = %(slug)s;
 
 -- name: lock
 SELECT c.calendar_id, c.slug, o.slug AS organisation, c.name, c.time_zone, c.always, c.hours, c.holidays, c.optional_days,
-       c.days, c.revision, c.created_at
+       c.days, c.revision, c.created_at,
+       (SELECT coalesce(sum(requests_to_measure(k.contract_id)), 0)::bigint FROM contracts k
+        WHERE k.calendar_id = c.calendar_id) AS to_measure
 FROM calendars c LEFT JOIN organisations o USING (organisation_id)
 WHERE c.slug = %(slug)s FOR UPDATE OF c;
 

@@ -51,7 +51,8 @@ class Contract:
     """A contract; what of organisation, programme and kit type is None is for all. `targets` are by priority.
 
     `reopen_days` is how long after its end a request is opened again, None as for all; `update_min` stands in where a
-    priority's target does not say one.
+    priority's target does not say one. `to_measure` is how many open requests are still to be measured anew after a
+    change.
     """
 
     contract_id: int
@@ -69,6 +70,7 @@ class Contract:
     escalations: list[dict[str, Any]]
     revision: int
     created_at: datetime
+    to_measure: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,9 @@ async def add_contract(connection: Connection, new: NewContract) -> Contract:
 async def edit_contract(
     connection: Connection, slug: str, changes: Mapping[str, Any], *, revisions: frozenset[int] | None = None
 ) -> Contract | Outdated:
-    """Change fields of `EDITABLE`; its open requests are measured anew, those that ended stay as they were.
+    """Change fields of `EDITABLE`; those that ended stay as they were.
+
+    The worker measures its open requests anew, some at a time: `to_measure` says how many are left.
 
     Raises NotFoundError, InvalidError, and ForbiddenError for one that is for all.
     """

@@ -9,7 +9,7 @@ SELECT c.contract_id, c.slug, o.slug AS organisation, c.name, c.programme, c.kit
                                                      'notify', e.notify, 'role', e.role, 'raise_priority', e.raise_priority)
                                   ORDER BY e.step), '[]')
         FROM escalations e WHERE e.contract_id = c.contract_id) AS escalations,
-       c.revision, c.created_at
+       c.revision, c.created_at, requests_to_measure(c.contract_id) AS to_measure
 FROM contracts c JOIN calendars d USING (calendar_id)
 LEFT JOIN organisations o ON o.organisation_id = c.organisation_id
 WHERE c.slug > %(after)s

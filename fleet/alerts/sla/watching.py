@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import perf_counter
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -21,7 +22,7 @@ from fleet.alerts.requests import writing
 from fleet.alerts.requests.log import SYSTEM, Entry, What
 from fleet.alerts.requests.writing import Change
 from fleet.alerts.sla.escalating import Told, one_up
-from fleet.alerts.sla.recomputing import BATCH, Measured, measured, recompute
+from fleet.alerts.sla.recomputing import Measured, measured, recompute
 from fleet.db import roles
 from fleet.db.connect import connect
 from fleet.db.queries import load_queries
@@ -36,6 +37,10 @@ _TELLING = load_queries("fleet.alerts.sla", "watching.sql")
 EVERY_S = 2.0
 MOST = 500
 """Requests of one look."""
+REMEASURED_AT_ONCE = 250
+"""Requests of a changed contract that are measured at once: some tenths of a second, for which a desk may wait."""
+LARGEST_DUTY = 0.5
+"""Share of the time that measuring anew may take: the same process ticks."""
 STATEMENT_TIMEOUT_S = 60.0
 
 
@@ -63,7 +68,7 @@ async def look(connection: Connection, now: datetime) -> Looked:
     async with connection.transaction():
         looked.remeasured = await _remeasure(connection, now)
     looked.requests = len(taken)
-    looked.more = len(taken) >= MOST or looked.remeasured >= BATCH
+    looked.more = len(taken) >= MOST or looked.remeasured >= REMEASURED_AT_ONCE
     return looked
 
 
@@ -72,9 +77,11 @@ async def watch_while(dsn: str, goes_on: Callable[[], bool], pause: Callable[[fl
     connection = await connect(dsn, role="worker-sla", run_as=roles.WORKER, statement_timeout_s=STATEMENT_TIMEOUT_S)
     try:
         while goes_on():
+            began_s = perf_counter()
             looked = await look(connection, await _now(connection))
             _show(looked)
-            await pause(0.0 if looked.more else EVERY_S)
+            rest_s = (perf_counter() - began_s) * (1 / LARGEST_DUTY - 1)
+            await pause(rest_s if looked.more else EVERY_S)
     finally:
         await connection.close()
 
@@ -145,10 +152,10 @@ async def _remeasure(connection: Connection, now: datetime) -> int:
     if row is None:
         return 0
     contract_id, first = row
-    values = {"contract_id": contract_id, "remeasure_from": first, "limit": BATCH}
+    values = {"contract_id": contract_id, "remeasure_from": first, "limit": REMEASURED_AT_ONCE}
     taken = await _numbers(connection, "take_of_contract", values)
     await recompute(connection, taken, now)
-    following = max(taken) + 1 if len(taken) >= BATCH else None
+    following = max(taken) + 1 if len(taken) >= REMEASURED_AT_ONCE else None
     await connection.execute(_SQL["remeasured"], {"contract_id": contract_id, "next": following})
     return len(taken)
 

@@ -148,3 +148,12 @@ BEGIN
     RETURN NULL;
 END
 $$;
+
+-- How many open requests of a contract are still to be measured anew after a change, whoever sees them.
+CREATE FUNCTION requests_to_measure(of_contract integer) RETURNS bigint LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path FROM CURRENT AS $$
+    SELECT count(*) FROM contracts c JOIN service_requests r ON r.contract_id = c.contract_id
+    WHERE c.contract_id = of_contract AND r.request_id >= c.remeasure_from AND r.state IN ('open', 'in_progress', 'waiting')
+$$;
+REVOKE EXECUTE ON FUNCTION requests_to_measure FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION requests_to_measure TO fleet_api, fleet_worker;

@@ -16,6 +16,7 @@ from fleet.api.console.requesttexts import REQUESTS
 from fleet.api.console.ruletexts import RULES
 from fleet.api.console.scantexts import SCANS
 from fleet.api.console.stocktexts import STOCK
+from fleet.api.console.treetexts import LISTS, TREES
 from fleet.api.console.visittexts import VISITS
 
 
@@ -332,6 +333,8 @@ TEXTS: dict[str, tuple[str, str]] = {
     **RULES,
     **SCANS,
     **STOCK,
+    **LISTS,
+    **TREES,
     **VISITS,
 }
 _COLUMN = {Language.EN: 0, Language.DA: 1}

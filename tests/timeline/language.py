@@ -5,12 +5,14 @@ A file holds scenarios; `#` begins a comment. A scenario begins with its sentenc
     scenario A kit that falls silent is alerted once
       kit A every 60s                              one kit; installed unless `state paused`
       kits F 40 every 60s operator "TDC NET"       F1 to F40; `F` names all of them
+      piece scale W-1 in=A warranty_until=20d      in a kit or `at=depot`; days count from the beginning
       rule silent for 60s keep 15s                 a rule's delays and parameters (`battery=15`)
       0s..10m A beats battery=80                   heartbeats, one per interval; fields as in the message
-      5m A reports app=2.1 os=14                   software; `A pairs scale paired=no`, `A updates failed campaign=c1`
+      5m A reports app=2.1 tablet_serial=T-1       software; `A pairs scale paired=no`, `A updates failed campaign=c1`
       6m A reboots                                 a new boot from here on
       7m A repeats                                 everything it ever sent, once more
       8m..9m A offline                             keeps what it would send, and sends it afterwards
+      8m..9m A twinned                             another tablet with its credentials sends heartbeats as well
       12m A becomes paused                         a step in the books
       20m..25m broker down                         or `ingest`, `database`, `worker`; they are up again afterwards
       30m A wants app=3                            other versions are wanted
@@ -18,6 +20,10 @@ A file holds scenarios; `#` begins a comment. A scenario begins with its sentenc
       1h A shelved silent until=3h                 the alert that stands, and those after it, as grave as it is now
       1h A unshelved silent                        or `acknowledged silent`
       1h A solved silent                           somebody says that its request is solved
+      1h A visit planned repair for=silent         from its request, if it is for one; for the next day
+      2h A visit failed nobody_home                in vain; planned anew
+      3h A visit done cause=tablet_fault remedy=restarted   and the request is solved; `out=W-1 in=W-2` swaps pieces
+      1h A waits silent for=citizen                clocks stand still, until `2h A resumes silent`
       1h books compared                            findings, and the alerts of those
       30m sql UPDATE rules SET enabled = false     what has no word of its own; `$now` and `$begin` are times
       expect A silent opens 13m..13m10s            in that time, once; `2 of F silent opens 1h..2h`
@@ -26,14 +32,17 @@ A file holds scenarios; `#` begins a comment. A scenario begins with its sentenc
       expect incident silent clears 30m..40m
       expect A silent flaps 20m..30m               or `unsuppressed`; an opening that says `suppressed` or `flapping`
       expect request A silent reopens 20m..30m     or opens, resolves, closes, escalates, breaches, rises
+      expect nobody stock_low opens 5m..6m         what is about no kit
       expect request A silent closes 2d..3d proof=True
       expect requests 1 at 15m                     open ones; also `alerts`, `members`, `incidents`, `suppressed`,
-                                                   `acknowledged`, `everything` (requests of any state)
+                                                   `acknowledged`, `everything` (requests of any state),
+                                                   `visits` (to do)
       ends 40m
 
 Times count from the scenario's beginning: `90s`, `10m`, `2h`, `3d`, and sums (`13m10s`). Every alert and every incident
 that opens must be expected; clearing needs no expectation, but when there is one it must happen. Requests are told of
-alerts and incidents; what happens to one is expected like an alert, where a scenario is about that.
+alerts and incidents; what happens to one is expected like an alert, where a scenario is about that, and then nothing
+else of that kind may happen to it.
 """
 
 from __future__ import annotations
@@ -47,8 +56,9 @@ from pathlib import Path
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _TIME = re.compile(r"(?:\d+(?:\.\d+)?[smhd])+")
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhd])")
+NOBODY = "nobody"
 SERVICES = ("broker", "ingest", "database", "worker")
-COUNTED = ("requests", "alerts", "members", "incidents", "suppressed", "acknowledged", "everything")
+COUNTED = ("requests", "alerts", "members", "incidents", "suppressed", "acknowledged", "everything", "visits")
 
 VERBS = {
     "alert": {"opens": "opened", "clears": "cleared", "flaps": "flapping", "unsuppressed": "unsuppressed"},
@@ -138,6 +148,7 @@ class Scenario:
     name: str
     kits: dict[str, Kits] = field(default_factory=dict)
     rules: list[Action] = field(default_factory=list)
+    pieces: list[Action] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     numbers: list[Number] = field(default_factory=list)
@@ -196,6 +207,8 @@ def _take(scenario: Scenario, line: str) -> None:
         case "kit" | "kits":
             kits = _kits(words)
             scenario.kits[kits.name] = kits
+        case "piece":
+            scenario.pieces.append(_action(Span(0, 0), "piece", words[1:], line))
         case "rule":
             scenario.rules.append(_action(Span(0, 0), "rule", words[1:], line))
         case "expect":
@@ -250,7 +263,7 @@ def _whole(scenario: Scenario) -> Scenario:
     """The scenario with an end, and every name known."""
     told: list[Action | Change] = [*scenario.actions, *scenario.changes]
     for each in told:
-        if each.subject not in (*SERVICES, "sql", "incident", "books"):
+        if each.subject not in (*SERVICES, "sql", "incident", "books", NOBODY):
             scenario.of(each.subject)
     last = [each.span.end_s for each in told] + [number.at_s for number in scenario.numbers]
     if not scenario.ends_s:

@@ -25,8 +25,9 @@ from fleet.ingest.store import Writer
 from fleet.state.kits import NewKit, create_kit, edit_kit
 from fleet.state.ledger.steps import KitStep, take_kit_step
 from fleet.state.lifecycle import KitState
-from tests.timeline import desk
+from tests.timeline import desk, people
 from tests.timeline.language import COUNTED, SERVICES, Action, LanguageError, Scenario, seconds
+from tests.timeline.people import People
 from tests.timeline.tablets import TOPICS, Tablet, do, tablets_of
 
 DAYS_AGO = 20
@@ -62,6 +63,7 @@ class Stage:
         self.tablets: dict[str, Tablet] = {}
         self.numbers: dict[float, dict[str, int]] = {}
         self._follows = any(change.thing == "request" for change in scenario.changes)
+        self._people: People | None = None
         self._connection: AsyncConnection[Any] | None = None
         self._worker: AsyncConnection[Any] | None = None
 
@@ -72,10 +74,14 @@ class Stage:
         try:
             await self._writer.open()
             await self._set_up()
+            if any(action.verb in people.VERBS for action in self.scenario.actions):
+                self._people = await People.come(self._dsn)
             for moment_s in self._moments():
                 await self._come_to(moment_s)
             return await self._seen()
         finally:
+            if self._people is not None:
+                await self._people.leave()
             await self._writer.close()
             await self._worker.close()
             await self._connection.close()
@@ -110,6 +116,8 @@ class Stage:
         await self._books.execute("UPDATE kits SET state_since = %s", (self.begin,))
         for rule in self.scenario.rules:
             await self._set_rule(rule)
+        for piece in self.scenario.pieces:
+            await desk.enter_piece(self._books, piece, self.begin)
         for action in self.scenario.actions:
             if action.verb == "maintained":
                 await desk.plan_window(self._books, self.scenario.of(action.subject), action, self._at)
@@ -170,12 +178,14 @@ class Stage:
         for tablet in self.tablets.values():
             tablet.beats_until(moment_s)
         await self._hand_over()
-        for action in self.scenario.actions:
+        acting = [each for each in self.scenario.actions if moment_s in (each.span.start_s, each.span.end_s)]
+        for action in acting:
             if action.span.start_s == moment_s:
                 await self._begin_action(action)
             if action.span.end_s == moment_s and action.span.end_s > action.span.start_s:
                 await self._end_action(action)
-        await self._hand_over()
+        if acting:
+            await self._hand_over()
         if not self._down & {"worker", "database"}:
             await self._look()
         for number in self.scenario.numbers:
@@ -228,6 +238,10 @@ class Stage:
             await self._books.execute(statement.replace("$begin", f"'{self.begin.isoformat()}'").encode())
         elif action.verb == "maintained":
             return
+        elif action.verb in people.VERBS:
+            assert self._people is not None
+            for kit in self.scenario.of(action.subject):
+                await self._people.do(kit, action, self.now)
         elif action.verb in desk.VERBS:
             for kit in self.scenario.of(action.subject):
                 await desk.do(self._books, kit, action, self.now, self._at)
@@ -241,6 +255,8 @@ class Stage:
                 tablet.begin_beating(self._now_s, action.values)
             case "offline":
                 tablet.offline = True
+            case "twinned":
+                tablet.twin_seq = 0
             case "becomes":
                 await self._step(tablet.kit, KitState(action.words[0]))
             case "wants":
@@ -262,6 +278,8 @@ class Stage:
                 self.tablets[kit].beating = False
             elif action.verb == "offline":
                 self.tablets[kit].offline = False
+            elif action.verb == "twinned":
+                self.tablets[kit].twin_seq = None
             else:
                 raise LanguageError(f"{action.line!r}: {action.verb} lasts no time")
 
@@ -312,7 +330,8 @@ SELECT (SELECT count(*) FROM service_requests WHERE state IN ('open', 'in_progre
        (SELECT count(*) FROM incidents WHERE state = 'open'),
        (SELECT count(*) FROM alerts WHERE state = 'active' AND suppressed_by IS NOT NULL),
        (SELECT count(*) FROM alerts WHERE state = 'active' AND acknowledged),
-       (SELECT count(*) FROM service_requests)
+       (SELECT count(*) FROM service_requests),
+       (SELECT count(*) FROM visits WHERE state IN ('planned', 'under_way', 'failed'))
 """
 
 

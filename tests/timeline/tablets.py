@@ -15,6 +15,7 @@ from tests.timeline.language import LanguageError, seconds
 TOPICS = Topics()
 HEARTBEAT = {"battery": 80, "charging": False, "signal_dbm": -75, "network": "4g", "storage_free_mb": 9000}
 NUMBERS = ("battery", "signal_dbm", "storage_free_mb", "uptime_s", "progress", "rssi")
+IDENTITY = ("tablet_serial", "imei", "iccid")
 TRUE = ("yes", "true")
 FALSE = ("no", "false")
 
@@ -36,8 +37,10 @@ class Tablet:
     next_beat_s: float = 0.0
     peripherals: dict[str, dict[str, Any]] = field(default_factory=dict)
     components: dict[str, str] = field(default_factory=dict)
+    identity: dict[str, str] = field(default_factory=dict)
     spool: list[tuple[str, bytes]] = field(default_factory=list)
     sent: list[tuple[str, bytes]] = field(default_factory=list)
+    twin_seq: int | None = None
 
     def begin_beating(self, at_s: float, values: Mapping[str, str]) -> None:
         """Send heartbeats from here on, each kit of a group at a moment of its own within the interval."""
@@ -49,6 +52,8 @@ class Tablet:
         """Heartbeats due up to a moment."""
         while self.beating and self.next_beat_s <= end_s:
             self.say(Kind.HEARTBEAT, self.next_beat_s, self.defaults)
+            if self.twin_seq is not None:
+                self._twin_says(self.next_beat_s + 1.0)
             self.next_beat_s += self.interval_s
 
     def reboot(self) -> None:
@@ -63,6 +68,14 @@ class Tablet:
         message = {"ts": rfc3339(at), "boot": f"boot-{self.boots}", "seq": self.seq, **body}
         self.spool.append((TOPICS.device(self.kit, kind), json.dumps(message).encode()))
 
+    def _twin_says(self, at_s: float) -> None:
+        """A heartbeat of another tablet that has this kit's credentials."""
+        assert self.twin_seq is not None
+        self.twin_seq += 1
+        at = self.begin + timedelta(seconds=at_s)
+        message = {"ts": rfc3339(at), "boot": "twin", "seq": self.twin_seq, **self.defaults}
+        self.spool.append((TOPICS.device(self.kit, Kind.HEARTBEAT), json.dumps(message).encode()))
+
     def pair(self, at_s: float, kind: str, values: Mapping[str, str]) -> None:
         """Report every peripheral, this one changed; `contact=-2d` counts from now."""
         known = self.peripherals.setdefault(kind, {"serial": f"{self.kit}-{kind}", "kind": kind, "paired": True})
@@ -75,9 +88,10 @@ class Tablet:
         self.say(Kind.PAIRING, at_s, {"peripherals": list(self.peripherals.values())})
 
     def report(self, at_s: float, values: Mapping[str, str]) -> None:
-        """Report every version, these changed."""
-        self.components |= values
-        self.say(Kind.SOFTWARE, at_s, {"components": self.components})
+        """Report every version, and which tablet and SIM it is where that was told; these changed."""
+        self.identity |= {name: value for name, value in values.items() if name in IDENTITY}
+        self.components |= {name: value for name, value in values.items() if name not in IDENTITY}
+        self.say(Kind.SOFTWARE, at_s, {**self.identity, "components": self.components})
 
     def deliver(self, received_at: datetime) -> Iterator[Incoming]:
         """What the spool holds, handed over now."""

@@ -150,7 +150,7 @@ def _table() -> dict[RuleName, About]:
         (
             S.BOOKS,
             _rule(R.CREDENTIALS_MISUSED, (0, 0), ("critical", L.SERVICE, P.URGENT)),
-            {"kinds": {Kind.REPORTS_WHILE_SCRAPPED}},
+            {"kinds": {Kind.REPORTS_WHILE_SCRAPPED, Kind.TWO_TABLETS}},
         ),
         (
             S.BOOKS,

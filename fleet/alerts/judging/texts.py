@@ -198,14 +198,18 @@ TEXTS: Mapping[RuleName, RuleText] = {
         Text("Order more, or move some here.", "Bestil flere, eller flyt nogle hertil."),
     ),
     R.CREDENTIALS_MISUSED: RuleText(
-        Text("Ended credentials are used", "Spærrede adgangsoplysninger bruges"),
+        Text("Credentials are misused", "Adgangsoplysninger misbruges"),
         Text(
-            "A kit that was scrapped or returned is heard: its tablet may be in strange hands.",
-            "Et skrottet eller returneret telekit høres: tabletten kan være i fremmede hænder.",
+            "A kit that was scrapped or returned is heard, or two tablets report under one kit's number at the same "
+            "time: a tablet may be in strange hands.",
+            "Et skrottet eller returneret telekit høres, eller to tablets melder sig samtidig under samme kitnummer: "
+            "en tablet kan være i fremmede hænder.",
         ),
         Text(
-            "Block the SIM, wipe the tablet by MDM, ask who took it away. If it was not scrapped, correct the step.",
-            "Spær SIM-kortet, slet tabletten via MDM, og spørg, hvem der fik den. Ret skridtet, hvis det er forkert.",
+            "Scrapped: block the SIM, wipe the tablet by MDM, ask who took it away; if it was not scrapped, correct "
+            "the step. Two tablets: find both, put the wrong one out of use, and issue new credentials.",
+            "Skrottet: spær SIM-kortet, slet tabletten via MDM, og spørg, hvem der fik den; ret skridtet, hvis det er "
+            "forkert. To tablets: find begge, tag den forkerte ud af brug, og udsted nye adgangsoplysninger.",
         ),
     ),
 }

@@ -14,7 +14,7 @@ WITH overdue AS MATERIALIZED (
            silence_deadline_clock_s(heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
                                     %(resumed_clock_s)s, %(grace_from_clock_s)s) AS deadline_clock_s,
            %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s) + %(overdue_slack_s)s + watch_interval_s
-               * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s ELSE %(overdue_intervals)s END AS late,
+               * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s::double precision ELSE %(overdue_intervals)s END AS late,
            CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_wait_windows)s ELSE 1 END AS windows,
            greatest(%(window_s)s, least(%(window_of_interval)s * watch_interval_s, %(longest_window_s)s)) AS window_s
     FROM kit_latest
@@ -22,7 +22,7 @@ WITH overdue AS MATERIALIZED (
       AND watch_allowance_s IS NOT NULL
       AND %(clock_s)s > greatest(heard_clock_s, watch_from_clock_s)
             + least(%(overdue_slack_s)s + watch_interval_s
-                    * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s ELSE %(overdue_intervals)s END,
+                    * CASE WHEN watch_interval_s > %(long_interval_s)s THEN %(long_overdue_intervals)s::double precision ELSE %(overdue_intervals)s END,
                     watch_allowance_s)
       AND (%(enabled)s::boolean[])[CASE WHEN rule_set < cardinality(%(enabled)s::boolean[]) THEN rule_set + 1 ELSE 1 END]
 ), silent AS MATERIALIZED (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -121,6 +121,29 @@ class Sighting:
     contact: datetime
     books_kit_id: int | None
     books_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Live messages of a kit's last day: which runs of a tablet they are of, in the order in which they came.
+
+    `boots` names the run of each stretch of messages of one run, `began` when its first message came, `ended` when its
+    last; the newest stretches only, where there are very many.
+    """
+
+    kit_id: int
+    boots: Sequence[str]
+    began: Sequence[datetime]
+    ended: Sequence[datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class ToldIdentities:
+    """The IMEIs that a kit's tablet told one after the other within the last days, from before the first change on."""
+
+    kit_id: int
+    imeis: Sequence[str]
+    changed: Sequence[datetime]
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,3 +124,56 @@ WHERE (c.calibration_due < %(today)s::date OR c.lease_until <= %(ahead)s::date
        OR (c.state = 'faulty' AND c.warranty_until BETWEEN %(today)s::date AND %(ahead)s::date))
   AND c.state <> ALL(%(ended)s)
 LIMIT %(limit)s;
+
+-- name: runs
+-- Of kits in use whose newest heartbeat is of another run than their newest software report, and of those that stand found:
+-- by which runs their live heartbeats came, stretch by stretch, since the kit or its tablet last changed. Those that stand come
+-- first, of the others another sample each time where there are very many.
+WITH standing AS MATERIALIZED (
+    SELECT f.kit_id FROM findings f
+    WHERE f.kind = 'two_tablets' AND f.state <> 'cleared' AND f.kit_id BETWEEN %(first)s AND %(last)s
+), suspects AS MATERIALIZED (
+    SELECT k.kit_id, greatest(k.state_since, %(since)s::timestamptz) AS after
+    FROM kits k JOIN kit_latest l USING (kit_id)
+    LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
+    WHERE k.state = ANY(%(states)s) AND l.received_at > %(since)s::timestamptz
+      AND k.kit_id BETWEEN %(first)s AND %(last)s AND (%(kit_ids)s::integer[] IS NULL OR k.kit_id = ANY(%(kit_ids)s))
+      AND (l.boot <> s.boot OR k.kit_id IN (SELECT kit_id FROM standing))
+    ORDER BY k.kit_id IN (SELECT kit_id FROM standing) DESC, hashint8(k.kit_id # extract(epoch FROM %(since)s::timestamptz)::bigint)
+    LIMIT %(most_kits)s
+), live AS (
+    SELECT h.kit_id, h.boot, h.received_at, h.time, h.seq, lag(h.boot) OVER w AS before
+    FROM suspects s JOIN heartbeats h ON h.kit_id = s.kit_id
+    WHERE h.time > %(since)s::timestamptz AND h.clock_offset_s IS NULL
+      AND h.received_at - h.time BETWEEN - %(live)s::interval AND %(live)s::interval
+      AND h.received_at > greatest(s.after, (
+          SELECT max(lower(c.during)) + %(after_change)s::interval
+          FROM kit_components c JOIN components p USING (component_id) JOIN models m USING (model_id)
+          WHERE c.kit_id = s.kit_id AND m.kind = 'tablet'))
+    WINDOW w AS (PARTITION BY h.kit_id ORDER BY h.received_at, h.time, h.boot, h.seq)
+), marked AS (
+    SELECT kit_id, boot, received_at,
+           count(*) FILTER (WHERE boot IS DISTINCT FROM before)
+               OVER (PARTITION BY kit_id ORDER BY received_at, time, boot, seq) AS stretch
+    FROM live
+), stretches AS (
+    SELECT kit_id, stretch, min(boot) AS boot, min(received_at) AS began, max(received_at) AS ended,
+           row_number() OVER (PARTITION BY kit_id ORDER BY stretch DESC) AS newest
+    FROM marked GROUP BY kit_id, stretch
+)
+SELECT kit_id, array_agg(boot ORDER BY stretch) AS boots, array_agg(began ORDER BY stretch) AS began,
+       array_agg(ended ORDER BY stretch) AS ended
+FROM stretches WHERE newest <= %(most_runs)s
+GROUP BY kit_id HAVING count(*) > %(turns)s
+LIMIT %(limit)s;
+
+-- name: told_identities
+-- IMEIs that tablets told one after the other, as they said it live.
+SELECT c.kit_id, (array_agg(c.before ORDER BY c.change_id))[1:1] || array_agg(c.after ORDER BY c.change_id) AS imeis,
+       array_agg(c.received_at ORDER BY c.change_id) AS changed
+FROM changes c JOIN kits k USING (kit_id)
+WHERE c.what = 'identity' AND c.subject = 'imei' AND c.received_at > %(since)s
+  AND c.received_at - c.time BETWEEN - %(live)s::interval AND %(live)s::interval AND k.state = ANY(%(states)s)
+  AND c.kit_id BETWEEN %(first)s AND %(last)s AND (%(kit_ids)s::integer[] IS NULL OR c.kit_id = ANY(%(kit_ids)s))
+GROUP BY c.kit_id HAVING count(*) > %(returns)s
+LIMIT %(limit)s;

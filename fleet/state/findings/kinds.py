@@ -16,6 +16,7 @@ class Kind(StrEnum):
     NEVER_HEARD = "never_heard"
     OTHER_TABLET = "other_tablet"
     OTHER_SIM = "other_sim"
+    TWO_TABLETS = "two_tablets"
     PERIPHERAL_IN_TWO_KITS = "peripheral_in_two_kits"
     PERIPHERAL_NOT_IN_BOOKS = "peripheral_not_in_books"
     PERIPHERAL_MISSING = "peripheral_missing"
@@ -127,6 +128,18 @@ ABOUT: Mapping[Kind, About] = {
         Text(
             "Record the swap of the SIM, or find out where the recorded one is and block it.",
             "Registrér ombytningen af SIM-kortet, eller find det registrerede og spær det.",
+        ),
+    ),
+    K.TWO_TABLETS: About(
+        S.CRITICAL,
+        Text("Two tablets use one kit's credentials", "To tablets bruger samme adgangsoplysninger"),
+        Text(
+            "Under this kit's number two tablets report at the same time: one of them is not the kit's.",
+            "Under dette kitnummer melder to tablets sig samtidig: den ene er ikke telekittets.",
+        ),
+        Text(
+            "Find both tablets, put the wrong one out of use, and issue new credentials for the kit.",
+            "Find begge tablets, tag den forkerte ud af brug, og udsted nye adgangsoplysninger til telekittet.",
         ),
     ),
     K.PERIPHERAL_IN_TWO_KITS: About(

@@ -22,10 +22,13 @@ from fleet.state.findings.facts import (
     Listening,
     LowStock,
     PeripheralFacts,
+    Runs,
     Sighting,
+    ToldIdentities,
     UnheardKit,
 )
 from fleet.state.findings.judge import (
+    AFTER_CHANGE,
     AHEAD,
     ENDED,
     IN_CONTACT,
@@ -40,6 +43,16 @@ from fleet.state.findings.judge import (
     judge_unheard,
 )
 from fleet.state.findings.kinds import Kind
+from fleet.state.findings.twins import (
+    IDENTITIES_WITHIN,
+    LIVE,
+    MOST_RUNS,
+    RETURNS,
+    TURNS,
+    WITHIN,
+    judge_runs,
+    judge_told,
+)
 from fleet.state.logistics.stock import MAX_SHORTAGES, below_minimum
 
 log = get_logger(__name__)
@@ -51,16 +64,21 @@ MOST_ROWS = 20_000
 """Suspects of one query; when there are more, what is not among them is not cleared."""
 MOST_KITS = 10
 """Kits that one device can be in at most; a serial number that more report is none."""
+MOST_SUSPECTS = 500
+"""Kits of one part whose history is looked at for two tablets."""
 QUEUE_BATCH = 2_000
 FILTERS = ("id", "kind", "state", "standing", "severity", "kit", "component", "organisation")
 IN_USE = ("preparing", "ready", "dispatched", "installed", "paused", "faulty")
 """States of a kit in which what its tablet says of itself and its devices is compared with the books."""
+DEPLOYED = ("installed", "paused", "faulty")
+"""States in which a kit has one tablet, which nobody is about to set up."""
 _HEARD = frozenset({Kind.REPORTS_WHILE_STORED, Kind.REPORTS_WHILE_SCRAPPED, Kind.REPORTS_WHILE_LOST})
 _UNHEARD = frozenset({Kind.NEVER_HEARD})
 _IDENTITY = frozenset({Kind.OTHER_TABLET, Kind.OTHER_SIM})
 _PERIPHERALS = frozenset(
     {Kind.PERIPHERAL_NOT_IN_BOOKS, Kind.PERIPHERAL_MISSING, Kind.MODEL_DIFFERS, Kind.FIRMWARE_DIFFERS}
 )
+_TWINS = frozenset({Kind.TWO_TABLETS})
 _SHARED = frozenset({Kind.PERIPHERAL_IN_TWO_KITS})
 _STOCK = frozenset({Kind.BELOW_MINIMUM})
 _DATES = frozenset({Kind.CALIBRATION_OVERDUE, Kind.LEASE_ENDING, Kind.WARRANTY_ENDING})
@@ -201,6 +219,7 @@ async def compare_kits(connection: Connection, part: Part, now: datetime) -> Set
     await _look_at_hearing(comparison, clock)
     await comparison.look("identities", IdentityFacts, judge_identity, _IDENTITY, states=list(IN_USE))
     await comparison.look("peripherals", PeripheralFacts, judge_peripherals, _PERIPHERALS, states=list(IN_USE))
+    await _look_for_twins(comparison, now)
     return await comparison.settle()
 
 
@@ -318,6 +337,15 @@ async def _look_at_hearing(comparison: Comparison, clock: Listening) -> None:
     about = {"states": sorted(QUIET_STATES), "heard_after_clock_s": clock.clock_s - max(QUIET_S.values())}
     await comparison.look("heard", HeardKit, heard, _HEARD, **about)
     await comparison.look("unheard", UnheardKit, unheard, _UNHEARD)
+
+
+async def _look_for_twins(comparison: Comparison, now: datetime) -> None:
+    """Kits under whose number two tablets report: a sample of those it could be, where those are very many."""
+    about = {"states": list(DEPLOYED), "live": LIVE}
+    runs = {"after_change": AFTER_CHANGE, "turns": TURNS, "most_runs": MOST_RUNS, "most_kits": MOST_SUSPECTS}
+    await comparison.look("runs", Runs, judge_runs, _TWINS, since=now - WITHIN, **about, **runs)
+    told = {"since": now - IDENTITIES_WITHIN, "returns": RETURNS}
+    await comparison.look("told_identities", ToldIdentities, judge_told, _TWINS, **about, **told)
 
 
 def _columns(found: Iterable[Found]) -> dict[str, list[Any]]:

@@ -53,6 +53,16 @@ $$;
 REVOKE EXECUTE ON FUNCTION maintenance_spells FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION maintenance_spells TO fleet_api, fleet_worker;
 
+-- Two tablets under one kit's number: found in the history of the kits whose newest heartbeat is of another run than their
+-- newest software report, and of those that told several identities.
+ALTER TABLE findings DROP CONSTRAINT findings_kind_check, ADD CONSTRAINT findings_kind_check CHECK (kind IN (
+    'reports_while_stored', 'reports_while_scrapped', 'reports_while_lost', 'never_heard', 'other_tablet', 'other_sim',
+    'two_tablets', 'peripheral_in_two_kits', 'peripheral_not_in_books', 'peripheral_missing', 'model_differs',
+    'firmware_differs', 'below_minimum', 'calibration_overdue', 'lease_ending', 'warranty_ending'));
+UPDATE rules SET title_en = 'Credentials are misused', title_da = 'Adgangsoplysninger misbruges'
+WHERE rule = 'credentials_misused' AND title_en = 'Ended credentials are used' AND title_da = 'Spærrede adgangsoplysninger bruges';
+CREATE INDEX changes_of_identity ON changes (kit_id, change_id) WHERE what = 'identity';
+
 -- What the books say against reality is of kits in store as well.
 ALTER TABLE cohort_sizes ADD COLUMN everything integer NOT NULL DEFAULT 0;
 COMMENT ON COLUMN cohort_sizes.kits IS 'Those that are watched, of which the threshold of most rules is a part.';

@@ -29,7 +29,7 @@ from fleet.alerts.actions import (
 from fleet.alerts.applied import Applied
 from fleet.alerts.massevents import store
 from fleet.alerts.quieting.quiet import Quieted, quiet
-from fleet.alerts.quieting.store import tell_flapping
+from fleet.alerts.quieting.store import Cause, tell_flapping
 from fleet.alerts.quieting.suppress import SEVERITIES
 from fleet.alerts.requests import opening
 from fleet.alerts.requests.holding import hold
@@ -78,7 +78,7 @@ async def apply(
 
 def _with_incidents(quieted: Quieted, incidents: store.OpenIds) -> Quieted:
     """With the incidents that speak for their members."""
-    members = {
+    members: dict[Cause, str] = {
         (a.kit_id, a.rule.value): f"incident:{incidents[a.rule, a.cohort]}"
         for a in _only(OpenAlert, quieted.actions)
         if a.cohort is not None

@@ -41,7 +41,7 @@ async def hold(connection: Connection, actions: Sequence[Action]) -> None:
         "incident_ids": [each.incident_id for each in actions if isinstance(each, ClearIncident)],
         "kit_ids": [*(each.kit_id for each in opening), *(None for _ in about)],
         "subjects": [*(None for _ in opening), *(each.subject for each in about)],
-        "rules": [each.rule for each in (*opening, *about)],
+        "rules": [*(each.rule for each in opening), *(each.rule for each in about)],
     }
     if any(values.values()):
         async with connection.cursor(row_factory=scalar_row) as cursor:

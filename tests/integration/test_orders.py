@@ -224,6 +224,7 @@ async def test_orders_and_lines_are_edited_with_a_tag(database: str) -> None:
     ("change", "field"),
     [
         ({"supplier": "nobody"}, "supplier"),
+        ({"supplier": "aalborg"}, "supplier"),
         ({"organisation": "nowhere"}, "organisation"),
         ({"lines": []}, "lines"),
         ({"currency": "kr"}, "currency"),

@@ -159,12 +159,32 @@ async def test_what_is_late_is_found_and_edits_keep_a_tag(database: str) -> None
         assert await items(world.a, "/repairs", overdue=True) == []
 
 
+async def test_what_is_returned_goes_to_a_supplier_or_lessor_and_a_repair_to_anybody(database: str) -> None:
+    async with logistics(database) as world:
+        first, second = await stocked(world, "oximeter", "O-1", "O-2")
+        repaired = await opened(world, first, workshop="aalborg")
+        returned = await opened(world, second, "supplier_return", workshop="maker")
+        refused = problem(
+            await world.a.patch(f"{PATH}/{returned['id']}", json={"workshop": "aalborg"}), 422, "workshop"
+        )
+        assert "must be a supplier or a lessor" in refused["detail"]
+        # A record of before stays one that can be edited.
+        execute(database, "UPDATE repairs SET workshop_id = owner_id WHERE repair_id = %s", returned["id"])
+        for record in (repaired, returned):
+            await made(await world.a.patch(f"{PATH}/{record['id']}", json={"note": "late"}))
+        execute(database, "UPDATE organisations SET kind = 'lessor' WHERE slug = 'maker'")
+        await made(await world.a.patch(f"{PATH}/{returned['id']}", json={"workshop": "maker"}))
+        order = {"supplier": "maker", "organisation": "aalborg", "lines": [{"model_id": 1, "quantity": 1}]}
+        assert (await world.a.post(f"{API}/orders", json=order)).status_code == 201
+
+
 @pytest.mark.parametrize(
     ("change", "status", "field"),
     [
         ({"component_id": 99}, 422, "component_id"),
         ({"kind": "holiday"}, 422, "kind"),
         ({"workshop": "nobody"}, 422, "workshop"),
+        ({"workshop": "aalborg", "kind": "supplier_return"}, 422, "workshop"),
         ({"location": "depot-b"}, 422, "location"),
         ({"fault": "0101701234"}, 422, "fault"),
         ({"expected_on": "soon"}, 422, "expected_on"),

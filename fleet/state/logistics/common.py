@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from fleet.db.queries import load_queries
-from fleet.db.rows import Connection, fetch_value
+from fleet.db.rows import Connection, fetch_dicts, fetch_value
 from fleet.errors import ConflictError, InvalidError
 from fleet.state.ledger.steps import Blocked, Taken
 from fleet.state.ledger.wording import english
@@ -18,6 +18,8 @@ from fleet.state.registry.locations import Location, location_called
 from fleet.state.texts import looks_like_cpr
 
 _SQL = load_queries("fleet.state.logistics", "common.sql")
+SELLERS = frozenset({"supplier", "lessor"})
+"""Kinds of organisations that equipment is bought or leased from."""
 _VISIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,63}", re.ASCII)
 
 
@@ -32,6 +34,17 @@ async def location_of(connection: Connection, text: str, *, field: str = "locati
 async def place_id(connection: Connection, text: str | None, *, field: str = "location") -> int | None:
     """The number of a location; None stays None. Raises as `location_of`."""
     return None if text is None else (await location_of(connection, text, field=field)).location_id
+
+
+async def seller_id(connection: Connection, slug: str, *, field: str) -> int:
+    """The number of a supplier or a lessor, from whom things come and to whom they go back; raises InvalidError."""
+    found = await fetch_dicts(connection, _SQL["party"], {"slug": slug})
+    if not found:
+        raise InvalidError(field, f"there is none with the slug {slug!r}")
+    if found[0]["kind"] not in SELLERS:
+        raise InvalidError(field, f"{slug} is of kind {found[0]['kind']}: it must be a supplier or a lessor")
+    number: int = found[0]["organisation_id"]
+    return number
 
 
 def taken(outcome: Taken | Blocked | NotAllowed, what: str) -> Taken:

@@ -17,7 +17,7 @@ from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one, fetch_v
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state.ledger.steps import ComponentStep, take_component_step
 from fleet.state.lifecycle import ComponentState
-from fleet.state.logistics.common import place_id, taken
+from fleet.state.logistics.common import place_id, seller_id, taken
 from fleet.state.registry import components
 from fleet.state.registry.checks import checked, day
 from fleet.state.registry.components import NewComponent
@@ -137,13 +137,16 @@ async def lines_of(connection: Connection, order_id: int) -> list[OrderLine]:
 
 
 async def place_order(connection: Connection, new: NewOrder) -> Order:
-    """Enter an order with its lines; raises InvalidError, and ConflictError when its reference is taken."""
+    """Enter an order with its lines, with a supplier or a lessor.
+
+    Raises InvalidError, and ConflictError when its reference is taken.
+    """
     checked({"currency": new.currency, "note": new.note})
     if new.ordered_on is not None:
         _checked_day("ordered_on", new.ordered_on)
     async with connection.transaction():
         organisation_id = await organisations.id_of(connection, new.organisation)
-        supplier_id = await organisations.id_of(connection, new.supplier, field="supplier")
+        supplier_id = await seller_id(connection, new.supplier, field="supplier")
         values = {**asdict(new), "organisation_id": organisation_id, "supplier_id": supplier_id}
         try:
             async with connection.transaction():

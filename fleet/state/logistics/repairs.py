@@ -19,7 +19,7 @@ from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.state.ledger.moves import move_component
 from fleet.state.ledger.steps import ComponentStep, take_component_step
 from fleet.state.lifecycle import ComponentState
-from fleet.state.logistics.common import location_of, moment_of, taken
+from fleet.state.logistics.common import location_of, moment_of, seller_id, taken
 from fleet.state.registry import components
 from fleet.state.registry.calibrations import Calibration, calibrate
 from fleet.state.registry.checks import checked, day
@@ -207,7 +207,7 @@ async def open_repair(connection: Connection, new: NewRepair, *, by: Principal) 
     """
     _check(asdict(new))
     async with connection.transaction():
-        workshop_id = await organisations.id_of(connection, new.workshop, field="workshop")
+        workshop_id = await _workshop_id(connection, new.kind, new.workshop)
         at = await moment_of(connection, new.occurred_at)
         piece = await _piece(connection, new.component_id)
         values = {
@@ -237,11 +237,21 @@ async def edit_repair(
         held = await _locked(connection, repair_id)
         if revisions is not None and held.revision not in revisions:
             return Outdated(held.revision)
-        values = merged(await find_repair(connection, repair_id), changes, EDITABLE)
+        before = await find_repair(connection, repair_id)
+        values = merged(before, changes, EDITABLE)
         _check(values)
-        values["workshop_id"] = await organisations.id_of(connection, values["workshop"], field="workshop")
+        # What was entered before only suppliers were taken stays as it is.
+        kind = RepairKind(before.kind) if values["workshop"] != before.workshop else RepairKind.REPAIR
+        values["workshop_id"] = await _workshop_id(connection, kind, values["workshop"])
         await connection.execute(_SQL["edit"], {**values, "id": repair_id})
         return await find_repair(connection, repair_id)
+
+
+async def _workshop_id(connection: Connection, kind: RepairKind, workshop: str | None) -> int | None:
+    """The number of who has the piece: for a repair anybody; what is returned goes to a supplier or a lessor."""
+    if workshop is not None and kind is RepairKind.SUPPLIER_RETURN:
+        return await seller_id(connection, workshop, field="workshop")
+    return await organisations.id_of(connection, workshop, field="workshop")
 
 
 async def close_repair(connection: Connection, repair_id: int, closing: Closing, *, by: Principal) -> Repair:

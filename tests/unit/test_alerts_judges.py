@@ -13,7 +13,7 @@ from fleet.alerts.actions import Action, ClearAlert, HoldPending, OpenAlert, Set
 from fleet.alerts.evaluate import evaluate, wake
 from fleet.alerts.judging.catalogue import CATALOGUE, JUDGED, RULE_OF, SCANNED, Source
 from fleet.alerts.judging.facts import Clock, KitFacts, Standing
-from fleet.alerts.judging.parameters import PairingLost, Restarts, checked, plain
+from fleet.alerts.judging.parameters import PairingLost, checked, plain
 from fleet.alerts.judging.texts import TEXTS
 from fleet.alerts.rules import Resolution, RuleName
 from fleet.errors import InvalidError
@@ -114,11 +114,12 @@ HOLDS: list[tuple[RuleName, dict[str, Any], bool]] = [
 
 def holding(facts: KitFacts) -> set[RuleName]:
     """Rules whose condition holds."""
-    return {
-        name
+    found = {
+        name: about.judge(facts, about.default.parameters, CLOCK, NOW)
         for name, about in JUDGED
-        if about.judge is not None and about.judge(facts, about.default.parameters, CLOCK, NOW)
+        if about.judge is not None
     }
+    return {name for name, condition in found.items() if condition is not None and not condition.untold}
 
 
 def test_nothing_holds_of_a_kit_that_is_well() -> None:
@@ -159,19 +160,22 @@ def test_what_waited_for_us_tells_nothing_of_its_own_lateness(
 
 
 @pytest.mark.parametrize(
-    ("unheard", "told", "again"),
+    ("starts", "oldest_h", "unheard", "told", "again"),
     [
-        (timedelta(0), "holds", at(hours=22, minutes=1) + timedelta(days=1)),
-        (timedelta(hours=20), "untold", NOW + timedelta(hours=1)),
-        (timedelta(seconds=375), "not", None),
-        (timedelta(seconds=376), "untold", NOW + timedelta(hours=1)),
+        (7, 22, timedelta(0), "holds", at(hours=19) + timedelta(days=1)),
+        (6, 22, timedelta(0), "untold", at(hours=20) + timedelta(days=1)),
+        (4, 22, timedelta(0), "untold", at(hours=22) + timedelta(days=1)),
+        (3, 22, timedelta(0), "not", None),
+        (7, 28, timedelta(0), "not", None),
+        (7, 30.1, timedelta(hours=20), "untold", NOW + timedelta(hours=1)),
+        (4, 27.1, timedelta(seconds=375), "not", None),
+        (4, 27.1, timedelta(hours=4), "untold", NOW + timedelta(hours=1)),
     ],
 )
-def test_starts_that_leave_the_window_unheard_are_no_proof(
-    unheard: timedelta, told: str, again: datetime | None
+def test_it_is_over_when_starts_are_half_of_too_many_and_the_kit_was_heard(
+    starts: int, oldest_h: float, unheard: timedelta, told: str, again: datetime | None
 ) -> None:
-    back = 16 if told == "holds" else 18
-    boots = tuple(at(hours=back + hour, minutes=1) for hour in range(7))
+    boots = tuple(at(hours=oldest_h - hour) for hour in range(starts))
     facts = replace(WELL, boots=boots, last_heard_at=NOW - unheard)
     about = CATALOGUE[R.RESTARTS]
     assert about.judge is not None
@@ -279,9 +283,7 @@ def test_when_time_alone_may_change_something() -> None:
     assert wake(long_ago, RULES, NOW) == NOW + timedelta(days=1), "days of use are counted once a day"
     starts = tuple(at(hours=hour) for hour in range(8))
     restarting = replace(WELL, peripherals=[], boots=starts)
-    assert wake(restarting, RULES, NOW) == at(hours=6) + timedelta(days=1)
-    still = replace(restarting, boots=tuple(each for each in starts if each > at(hours=6)))
-    assert len(still.boots) <= Restarts().more_than
+    assert wake(restarting, RULES, NOW) == at(hours=3) + timedelta(days=1), "then half of too many are left"
     assert wake(replace(WELL, peripherals=[]), RULES, NOW) is None
     assert wake(replace(WELL, state="paused"), RULES, NOW) is None
 
@@ -315,10 +317,23 @@ def low(pending: datetime, *pauses: tuple[datetime, datetime]) -> KitFacts:
         ([(at(days=2), at(days=1.6))], True),
         ([(at(days=3), at(hours=1))], False),
         ([(at(days=3.5), at(days=1.1))], True),
+        ([(at(days=3), at(hours=6.1))], True),
+        ([(at(days=3.5), at(hours=11))], False),
+        ([(at(days=3.5), at(hours=12.1))], True),
         ([(at(days=6), at(days=5))], True),
         ([(at(days=3.5), at(days=2)), (at(days=1.5), at(hours=1))], True),
     ],
-    ids=["never off", "off for a night", "off for days", "a day after days", "before", "three times the same"],
+    ids=[
+        "never off",
+        "off for a night",
+        "off for days",
+        "a day after days",
+        "a day before and some hours after",
+        "less than a day together",
+        "a day together",
+        "before",
+        "three times the same",
+    ],
 )
 def test_what_a_tablet_said_before_it_was_off_for_days_has_not_lasted_since(
     pauses: list[tuple[datetime, datetime]], opens: bool

@@ -24,6 +24,9 @@ from fleet.alerts.actions import (
 from fleet.alerts.judging.facts import Condition, Standing
 from fleet.alerts.rules import Resolution, Rule, has_held
 
+SAID_AGAIN = 0.25
+"""For this share of `for_s` a tablet says the same after a long pause, before what it said before counts as well."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
@@ -90,16 +93,20 @@ def _without_alert(
 
 
 def _lasting_since(standing: Standing, judgement: Judgement, rule: Rule) -> datetime | None:
-    """Since when the condition lasts: since the tablet was last switched on, where it was off for as long as `for_s`.
+    """Since when the condition lasts: a pause as long as `for_s` does not count.
 
-    One that said the same before and after two such pauses has it all along: there are tablets that are on for an hour
-    a week.
+    What the tablet said before the pause counts once it has said the same for a share of `for_s` after it. One that
+    said the same before and after two such pauses has it all along: there are tablets that are on for an hour a week.
     """
     since = standing.pending_since
     if since is None:
         return None
-    long = [on for off, on in judgement.pauses if on > since and on - off > timedelta(seconds=rule.for_s)]
-    return long[0] if len(long) == 1 else since
+    for_s = timedelta(seconds=rule.for_s)
+    long = [(off, on) for off, on in judgement.pauses if on > since and on - off > for_s]
+    if len(long) != 1:
+        return since
+    off, on = long[0]
+    return min(on, max(since + (on - off), on - (1 - SAID_AGAIN) * for_s))
 
 
 def _still(condition: Condition, standing: Standing, alert_id: int, rule: Rule) -> list[Action]:

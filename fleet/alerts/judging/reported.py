@@ -13,6 +13,8 @@ from fleet.alerts.rules import Resolution
 from fleet.state.verdict import drift
 
 FAILED = ("failed", "rejected")
+OVER_AT = 0.5
+"""A tablet starts too often until it starts no more often than this share of what is too much."""
 ASKED_AGAIN = timedelta(hours=1)
 RHYTHM_INTERVALS, LONGEST_RHYTHM = 1.25, timedelta(hours=2)
 """A kit that was not heard for so many of its intervals, or for so long, may be switched off."""
@@ -97,18 +99,20 @@ def update_failed(facts: KitFacts, parameters: NoParameters, clock: Clock, now: 
 def restarts(facts: KitFacts, parameters: Restarts, clock: Clock, now: datetime) -> Condition | None:
     """More starts within the window than a tablet in use has.
 
+    It is over when they are half of that at most, so that one hour more or less in use neither ends nor begins it.
     Starts that leave the window while nothing is heard of the kit are no proof: it stays as when it was last heard.
     """
     count = len(list(_lately(facts, parameters, now)))
     if count <= parameters.more_than:
-        return UNTOLD if _restarting_when_heard(facts, parameters, now) else None
+        still = count > parameters.more_than * OVER_AT or _restarting_when_heard(facts, parameters, now)
+        return UNTOLD if still else None
     return Condition({"starts": count, "more_than": parameters.more_than, "within_s": parameters.within_s})
 
 
 def restarts_wake(facts: KitFacts, parameters: Restarts, now: datetime) -> datetime | None:
-    """When so many starts have left the window that the rest are not too many; what is not told is looked at hourly."""
+    """When so many starts have left the window that it is over; what is not told is looked at hourly."""
     lately = sorted(_lately(facts, parameters, now))
-    spare = len(lately) - int(parameters.more_than) - 1
+    spare = len(lately) - int(parameters.more_than * OVER_AT) - 1
     if spare >= 0:
         return lately[spare] + timedelta(seconds=parameters.within_s)
     return now + ASKED_AGAIN if _restarting_when_heard(facts, parameters, now) else None
@@ -120,7 +124,7 @@ def _restarting_when_heard(facts: KitFacts, parameters: Restarts, now: datetime)
     rhythm = min(timedelta(seconds=RHYTHM_INTERVALS * interval_s), LONGEST_RHYTHM)
     if facts.last_heard_at is None or now - facts.last_heard_at <= rhythm:
         return False
-    return len(list(_lately(facts, parameters, facts.last_heard_at))) > parameters.more_than
+    return len(list(_lately(facts, parameters, facts.last_heard_at))) > parameters.more_than * OVER_AT
 
 
 def _lately(facts: KitFacts, parameters: Restarts, now: datetime) -> Iterator[datetime]:

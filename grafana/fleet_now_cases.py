@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from columns import CLOCKS, COLOURED, KIT, LASTING, OPEN, OVERDUE, SEVERITIES, WHEN, over, under
-from parts import CHOSEN, CHOSEN_KIT, AnyPanel, Place, Sql, listing, value_colors
+from parts import CHOSEN, CHOSEN_KIT, AnyPanel, Listing, Place, Sql, listing, value_colors
 
 
 def help_needed() -> Sequence[AnyPanel]:
@@ -59,90 +59,98 @@ def help_needed() -> Sequence[AnyPanel]:
     )
 
 
-def cases() -> Sequence[AnyPanel]:
-    """What is open, and who is on it."""
-    alerts = f"""
+ALERTS = Listing(
+    "Open alerts",
+    "Each condition that holds now, oldest first; one per kit or place and rule. What is kept quiet (by an"
+    " incident, a maintenance window, or because somebody shelved it) opens no request.",
+    f"""
         SELECT id, kit, subject, rule, severity, opened_at, extract(epoch FROM now() - opened_at) AS age_s,
                acknowledged, flapping, suppressed_by
-        FROM grafana_alerts WHERE state = 'active' AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY opened_at LIMIT 500"""
-    lines_sql = f"""
+        FROM grafana_alerts WHERE state = 'active' AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY opened_at LIMIT 500""",
+    {
+        "id": {"custom.hidden": True},
+        "kit": KIT,
+        "subject": {"displayName": "Place"},
+        "rule": {"displayName": "Rule"},
+        "severity": {"displayName": "Severity", "mappings": value_colors(SEVERITIES), **COLOURED},
+        "opened_at": {"displayName": "Since", **WHEN},
+        "age_s": {"displayName": "Age", **LASTING},
+        "acknowledged": {"displayName": "Seen"},
+        "flapping": {"displayName": "Flapping"},
+        "suppressed_by": {"displayName": "Kept quiet by"},
+    },
+    12,
+    9,
+)
+
+BY_LINE = Listing(
+    "Service requests by line",
+    "Work in hand per line. Overdue rising: the line needs people, or forwards too late.",
+    f"""
         SELECT line, count(*) AS open, count(*) FILTER (WHERE {OVERDUE}) AS overdue,
                extract(epoch FROM max(now() - opened_at)) AS oldest_s,
                extract(epoch FROM percentile_cont(0.5) WITHIN GROUP (ORDER BY now() - opened_at)) AS median_s
-        FROM grafana_service_requests WHERE {OPEN} AND (kit IS NULL OR {CHOSEN_KIT}) GROUP BY line ORDER BY line"""
-    requests = f"""
+        FROM grafana_service_requests WHERE {OPEN} AND (kit IS NULL OR {CHOSEN_KIT}) GROUP BY line ORDER BY line""",
+    {
+        "line": {"displayName": "Line"},
+        "open": {"displayName": "Open"},
+        "overdue": {"displayName": "Overdue", **over(1), **COLOURED},
+        "oldest_s": {"displayName": "Oldest", **LASTING},
+        "median_s": {"displayName": "Median age", **LASTING},
+    },
+    12,
+    9,
+)
+
+REQUESTS = Listing(
+    "Open service requests",
+    "What is due first comes first; a negative time left is overdue. While clocks are paused (the citizen, a"
+    " supplier or transport is waited for) the time left stands still.",
+    f"""
         SELECT number, coalesce(kit, 'incident ' || incident, subject) AS about, cause, line, priority, state,
                sla_state, opened_at, extract(epoch FROM now() - opened_at) AS age_s,
                extract(epoch FROM due_at - now()) AS left_s
-        FROM grafana_service_requests WHERE {OPEN} AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY due_at LIMIT 500"""
-    incidents = """
+        FROM grafana_service_requests WHERE {OPEN} AND (kit IS NULL OR {CHOSEN_KIT}) ORDER BY due_at LIMIT 500""",
+    {
+        "number": {"displayName": "Request"},
+        "about": {"displayName": "About"},
+        "cause": {"displayName": "Cause"},
+        "line": {"displayName": "Line"},
+        "priority": {"displayName": "Priority"},
+        "state": {"displayName": "State"},
+        "sla_state": {"displayName": "Clocks", "mappings": value_colors(CLOCKS), **COLOURED},
+        "opened_at": {"displayName": "Opened", **WHEN},
+        "age_s": {"displayName": "Age", **LASTING},
+        "left_s": {"displayName": "Time left", "unit": "dtdurations", **under(0), **COLOURED},
+    },
+    16,
+    9,
+)
+
+INCIDENTS = Listing(
+    "Incidents",
+    "Mass events: many kits of a cohort fell out together. One request stands for all; what they have in common"
+    " (network operator, model, version, region) is where to look first.",
+    """
         SELECT id, rule, concat_ws(' ', cohort_kind, nullif(cohort_value, '')) AS cohort, state, opened_at,
                cleared_at, members, still_silent, installed_kits
-        FROM grafana_incidents WHERE state = 'open' OR $__timeFilter(opened_at) ORDER BY opened_at DESC LIMIT 100"""
-    return (
-        listing(
-            "Open alerts",
-            "Each condition that holds now, oldest first; one per kit or place and rule. What is kept quiet (by an"
-            " incident, a maintenance window, or because somebody shelved it) opens no request.",
-            Place([Sql(alerts)], width=12, height=9),
-            {
-                "id": {"custom.hidden": True},
-                "kit": KIT,
-                "subject": {"displayName": "Place"},
-                "rule": {"displayName": "Rule"},
-                "severity": {"displayName": "Severity", "mappings": value_colors(SEVERITIES), **COLOURED},
-                "opened_at": {"displayName": "Since", **WHEN},
-                "age_s": {"displayName": "Age", **LASTING},
-                "acknowledged": {"displayName": "Seen"},
-                "flapping": {"displayName": "Flapping"},
-                "suppressed_by": {"displayName": "Kept quiet by"},
-            },
-        ),
-        listing(
-            "Service requests by line",
-            "Work in hand per line. Overdue rising: the line needs people, or forwards too late.",
-            Place([Sql(lines_sql)], width=12, height=9),
-            {
-                "line": {"displayName": "Line"},
-                "open": {"displayName": "Open"},
-                "overdue": {"displayName": "Overdue", **over(1), **COLOURED},
-                "oldest_s": {"displayName": "Oldest", **LASTING},
-                "median_s": {"displayName": "Median age", **LASTING},
-            },
-        ),
-        listing(
-            "Open service requests",
-            "What is due first comes first; a negative time left is overdue. While clocks are paused (the citizen, a"
-            " supplier or transport is waited for) the time left stands still.",
-            Place([Sql(requests)], width=16, height=9),
-            {
-                "number": {"displayName": "Request"},
-                "about": {"displayName": "About"},
-                "cause": {"displayName": "Cause"},
-                "line": {"displayName": "Line"},
-                "priority": {"displayName": "Priority"},
-                "state": {"displayName": "State"},
-                "sla_state": {"displayName": "Clocks", "mappings": value_colors(CLOCKS), **COLOURED},
-                "opened_at": {"displayName": "Opened", **WHEN},
-                "age_s": {"displayName": "Age", **LASTING},
-                "left_s": {"displayName": "Time left", "unit": "dtdurations", **under(0), **COLOURED},
-            },
-        ),
-        listing(
-            "Incidents",
-            "Mass events: many kits of a cohort fell out together. One request stands for all; what they have in common"
-            " (network operator, model, version, region) is where to look first.",
-            Place([Sql(incidents)], width=8, height=9),
-            {
-                "id": {"displayName": "No.", "custom.width": 60},
-                "rule": {"displayName": "Rule"},
-                "cohort": {"displayName": "In common"},
-                "state": {"displayName": "State"},
-                "opened_at": {"displayName": "Opened", **WHEN},
-                "cleared_at": {"displayName": "Cleared", **WHEN},
-                "members": {"displayName": "Kits"},
-                "still_silent": {"displayName": "Still out"},
-                "installed_kits": {"displayName": "Of"},
-            },
-        ),
-    )
+        FROM grafana_incidents WHERE state = 'open' OR $__timeFilter(opened_at) ORDER BY opened_at DESC LIMIT 100""",
+    {
+        "id": {"displayName": "No.", "custom.width": 60},
+        "rule": {"displayName": "Rule"},
+        "cohort": {"displayName": "In common"},
+        "state": {"displayName": "State"},
+        "opened_at": {"displayName": "Opened", **WHEN},
+        "cleared_at": {"displayName": "Cleared", **WHEN},
+        "members": {"displayName": "Kits"},
+        "still_silent": {"displayName": "Still out"},
+        "installed_kits": {"displayName": "Of"},
+    },
+    8,
+    9,
+)
+
+
+def cases() -> Sequence[AnyPanel]:
+    """What is open, and who is on it."""
+    return tuple(each.panel() for each in (ALERTS, BY_LINE, REQUESTS, INCIDENTS))

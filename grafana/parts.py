@@ -162,6 +162,23 @@ def listing(title: str, description: str, place: Place, columns: Mapping[str, Pr
     return panel
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A table as a value: what it says, asks and shows; `{ours}` in its query is what chooses the organisations."""
+
+    title: str
+    description: str
+    sql: str
+    columns: Mapping[str, Properties]
+    width: int
+    height: int
+
+    def panel(self, ours: str = "") -> table.Panel:
+        """The panel."""
+        place = Place([Sql(self.sql.replace("{ours}", ours))], width=self.width, height=self.height)
+        return listing(self.title, self.description, place, self.columns)
+
+
 def lines(
     title: str,
     description: str,

@@ -14,6 +14,7 @@ from parts import (
     RED,
     YELLOW,
     AnyPanel,
+    Listing,
     Place,
     Sql,
     Steps,
@@ -67,20 +68,57 @@ def _count(title: str, description: str, condition: str, steps: Steps) -> AnyPan
     return figure(title, description, Place([Sql(sql)], width=4, height=4), steps=steps)
 
 
-def _open() -> Sequence[AnyPanel]:
-    by_line = f"""
+BY_LINE = Listing(
+    "Open requests by line and priority",
+    "Work in hand. At risk or breached rising at one line: it needs people, or forwards too late.",
+    f"""
         SELECT line, priority, count(*) AS open, count(*) FILTER (WHERE NOT assigned) AS unassigned,
                count(*) FILTER (WHERE {AT_RISK}) AS at_risk, count(*) FILTER (WHERE {BREACHED}) AS breached,
                count(*) FILTER (WHERE sla_state = 'paused') AS waiting,
                extract(epoch FROM max(now() - opened_at)) AS oldest_s
         FROM grafana_service_requests WHERE {OPEN} AND {REQUESTS} GROUP BY line, priority
         ORDER BY array_position(ARRAY['support', 'service', 'logistics', 'supplier'], line),
-                 array_position(ARRAY['urgent', 'high', 'normal', 'low'], priority)"""
-    pressing = f"""
+                 array_position(ARRAY['urgent', 'high', 'normal', 'low'], priority)""",
+    {
+        "line": {"displayName": "Line"},
+        "priority": {"displayName": "Priority"},
+        "open": {"displayName": "Open"},
+        "unassigned": {"displayName": "Given to nobody"},
+        "at_risk": {"displayName": "At risk", **over(1), **COLOURED},
+        "breached": {"displayName": "Breached", **over(1), **COLOURED},
+        "waiting": {"displayName": "Waiting"},
+        "oldest_s": {"displayName": "Oldest", **LASTING},
+    },
+    10,
+    9,
+)
+
+PRESSING = Listing(
+    "At risk or breached, one by one",
+    "The next target comes first; a negative time left is that of a target that is past.",
+    f"""
         SELECT number, coalesce(kit, 'incident ' || incident, subject) AS about, cause, line, priority, state,
                sla_state, opened_at, extract(epoch FROM {NEXT_DUE} - now()) AS left_s, contract
         FROM grafana_service_requests WHERE {OPEN} AND ({BREACHED} OR {AT_RISK}) AND {REQUESTS}
-        ORDER BY {NEXT_DUE} LIMIT 200"""
+        ORDER BY {NEXT_DUE} LIMIT 200""",
+    {
+        "number": {"displayName": "Request"},
+        "about": {"displayName": "About"},
+        "cause": {"displayName": "Cause"},
+        "line": {"displayName": "Line"},
+        "priority": {"displayName": "Priority"},
+        "state": {"displayName": "State"},
+        "sla_state": {"displayName": "Clocks", "mappings": value_colors(CLOCKS), **COLOURED},
+        "opened_at": {"displayName": "Opened", **WHEN},
+        "left_s": {"displayName": "Time left", "unit": "dtdurations", **under(0), **COLOURED},
+        "contract": {"displayName": "Contract"},
+    },
+    14,
+    9,
+)
+
+
+def _open() -> Sequence[AnyPanel]:
     return (
         _count("Open requests", "Service requests that are not ended, at every line.", OPEN, [(None, BLUE)]),
         _count(
@@ -125,38 +163,8 @@ def _open() -> Sequence[AnyPanel]:
             unit="percentunit",
             steps=[(None, GREEN), (0.05, YELLOW), (0.1, RED)],
         ),
-        listing(
-            "Open requests by line and priority",
-            "Work in hand. At risk or breached rising at one line: it needs people, or forwards too late.",
-            Place([Sql(by_line)], width=10, height=9),
-            {
-                "line": {"displayName": "Line"},
-                "priority": {"displayName": "Priority"},
-                "open": {"displayName": "Open"},
-                "unassigned": {"displayName": "Given to nobody"},
-                "at_risk": {"displayName": "At risk", **over(1), **COLOURED},
-                "breached": {"displayName": "Breached", **over(1), **COLOURED},
-                "waiting": {"displayName": "Waiting"},
-                "oldest_s": {"displayName": "Oldest", **LASTING},
-            },
-        ),
-        listing(
-            "At risk or breached, one by one",
-            "The next target comes first; a negative time left is that of a target that is past.",
-            Place([Sql(pressing)], width=14, height=9),
-            {
-                "number": {"displayName": "Request"},
-                "about": {"displayName": "About"},
-                "cause": {"displayName": "Cause"},
-                "line": {"displayName": "Line"},
-                "priority": {"displayName": "Priority"},
-                "state": {"displayName": "State"},
-                "sla_state": {"displayName": "Clocks", "mappings": value_colors(CLOCKS), **COLOURED},
-                "opened_at": {"displayName": "Opened", **WHEN},
-                "left_s": {"displayName": "Time left", "unit": "dtdurations", **under(0), **COLOURED},
-                "contract": {"displayName": "Contract"},
-            },
-        ),
+        BY_LINE.panel(),
+        PRESSING.panel(),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from columns import COLOURED, KIT, SEVERITIES, SHARE, WHEN, over, under
-from parts import BLUE, GREEN, RED, YELLOW, AnyPanel, Place, Sql, figure, listing, value_colors
+from parts import BLUE, GREEN, RED, YELLOW, AnyPanel, Listing, Place, Sql, figure, listing, value_colors
 
 
 def visits(ours: str) -> Sequence[AnyPanel]:
@@ -74,9 +74,14 @@ def visits(ours: str) -> Sequence[AnyPanel]:
     )
 
 
-def alerts(ours: str) -> Sequence[AnyPanel]:
-    """What the rules say, what is kept quiet and by what; `ours` chooses the organisations."""
-    by_rule = f"""
+OF_INCIDENT = {"mappings": value_colors({"open": RED, "cleared": GREEN})}
+OF_WINDOW = {"mappings": value_colors({"on": YELLOW, "planned": BLUE})}
+BY_RULE = Listing(
+    "Alerts by rule",
+    "Told: somebody is asked to do something. The others hold and are kept quiet by a mass event, by"
+    " maintenance, or because somebody shelved them. Flapping ones came and went too often; many of those ask"
+    " for another setting of the rule.",
+    """
         SELECT r.rule, r.severity, r.enabled, count(a.id) FILTER (WHERE a.suppressed_by IS NULL) AS told,
                count(a.id) FILTER (WHERE a.suppressed_by LIKE 'incident:%') AS by_incident,
                count(a.id) FILTER (WHERE a.suppressed_by LIKE 'maintenance:%') AS by_maintenance,
@@ -84,75 +89,76 @@ def alerts(ours: str) -> Sequence[AnyPanel]:
                count(a.id) FILTER (WHERE a.flapping) AS flapping, count(a.id) FILTER (WHERE a.acknowledged) AS seen
         FROM grafana_rules r
         LEFT JOIN (SELECT * FROM grafana_alerts WHERE state = 'active' AND {ours}) a USING (rule)
-        GROUP BY r.rule, r.severity, r.enabled ORDER BY 4 DESC, 1"""
-    incidents = """
+        GROUP BY r.rule, r.severity, r.enabled ORDER BY 4 DESC, 1""",
+    {
+        "rule": {"displayName": "Rule"},
+        "severity": {"displayName": "Severity", "mappings": value_colors(SEVERITIES), **COLOURED},
+        "enabled": {"displayName": "On"},
+        "told": {"displayName": "Told"},
+        "by_incident": {"displayName": "In incident"},
+        "by_maintenance": {"displayName": "Maintenance"},
+        "shelved": {"displayName": "Shelved"},
+        "flapping": {"displayName": "Flapping", **over(1), **COLOURED},
+        "seen": {"displayName": "Seen"},
+    },
+    12,
+    10,
+)
+
+MASS_EVENTS = Listing(
+    "Mass events and what they have in common",
+    "The cohort that explains each best: network operator, model, version, region. Share of the whole fleet"
+    " only where nothing narrower does.",
+    """
         SELECT i.*, r.number AS request
         FROM (SELECT id, rule, cohort_kind, cohort_value, state, opened_at, cleared_at, members, still_silent,
                      installed_kits, members::numeric / nullif(installed_kits, 0) AS share
               FROM grafana_incidents WHERE state = 'open' OR $__timeFilter(opened_at)) i
         LEFT JOIN grafana_service_requests r ON r.incident = i.id
-        ORDER BY i.opened_at DESC LIMIT 100"""
-    windows = f"""
+        ORDER BY i.opened_at DESC LIMIT 100""",
+    {
+        "id": {"displayName": "No.", "custom.width": 60},
+        "rule": {"displayName": "Rule"},
+        "cohort_kind": {"displayName": "In common"},
+        "cohort_value": {"displayName": "Which"},
+        "state": {"displayName": "State", **OF_INCIDENT, **COLOURED},
+        "opened_at": {"displayName": "Opened", **WHEN},
+        "cleared_at": {"displayName": "Cleared", **WHEN},
+        "members": {"displayName": "Kits"},
+        "still_silent": {"displayName": "Still out"},
+        "installed_kits": {"displayName": "Of"},
+        "share": {"displayName": "Share", **SHARE},
+        "request": {"displayName": "Request"},
+    },
+    12,
+    10,
+)
+
+WINDOWS = Listing(
+    "Maintenance windows",
+    "On or to come: for these kits and rules nothing is told meanwhile. Without collection nothing is judged"
+    " either, and silence does not count.",
+    """
         SELECT id, organisation, concat_ws(', ', kit_type, model, programme, named_kits || ' kits') AS kits,
                coalesce(array_to_string(rules, ', '), 'all') AS rules, collect, state, current_from, current_to,
                recurrence IS NOT NULL AS again
-        FROM grafana_maintenance_windows WHERE state <> 'ended' AND {ours} ORDER BY current_from LIMIT 100"""
-    of_incident = {"mappings": value_colors({"open": RED, "cleared": GREEN})}
-    of_window = {"mappings": value_colors({"on": YELLOW, "planned": BLUE})}
-    return (
-        listing(
-            "Alerts by rule",
-            "Told: somebody is asked to do something. The others hold and are kept quiet by a mass event, by"
-            " maintenance, or because somebody shelved them. Flapping ones came and went too often; many of those ask"
-            " for another setting of the rule.",
-            Place([Sql(by_rule)], width=12, height=10),
-            {
-                "rule": {"displayName": "Rule"},
-                "severity": {"displayName": "Severity", "mappings": value_colors(SEVERITIES), **COLOURED},
-                "enabled": {"displayName": "On"},
-                "told": {"displayName": "Told"},
-                "by_incident": {"displayName": "In incident"},
-                "by_maintenance": {"displayName": "Maintenance"},
-                "shelved": {"displayName": "Shelved"},
-                "flapping": {"displayName": "Flapping", **over(1), **COLOURED},
-                "seen": {"displayName": "Seen"},
-            },
-        ),
-        listing(
-            "Mass events and what they have in common",
-            "The cohort that explains each best: network operator, model, version, region. Share of the whole fleet"
-            " only where nothing narrower does.",
-            Place([Sql(incidents)], width=12, height=10),
-            {
-                "id": {"displayName": "No.", "custom.width": 60},
-                "rule": {"displayName": "Rule"},
-                "cohort_kind": {"displayName": "In common"},
-                "cohort_value": {"displayName": "Which"},
-                "state": {"displayName": "State", **of_incident, **COLOURED},
-                "opened_at": {"displayName": "Opened", **WHEN},
-                "cleared_at": {"displayName": "Cleared", **WHEN},
-                "members": {"displayName": "Kits"},
-                "still_silent": {"displayName": "Still out"},
-                "installed_kits": {"displayName": "Of"},
-                "share": {"displayName": "Share", **SHARE},
-                "request": {"displayName": "Request"},
-            },
-        ),
-        listing(
-            "Maintenance windows",
-            "On or to come: for these kits and rules nothing is told meanwhile. Without collection nothing is judged"
-            " either, and silence does not count.",
-            Place([Sql(windows)], width=24, height=7),
-            {
-                "id": {"displayName": "No.", "custom.width": 60},
-                "organisation": {"displayName": "Organisation"},
-                "kits": {"displayName": "Only"},
-                "rules": {"displayName": "Rules"},
-                "collect": {"displayName": "Collects"},
-                "state": {"displayName": "State", **of_window, **COLOURED},
-                "current_from": {"displayName": "From", **WHEN},
-                "current_to": {"displayName": "To", **WHEN},
-                "again": {"displayName": "Again"},
-            },
-        ),
-    )
+        FROM grafana_maintenance_windows WHERE state <> 'ended' AND {ours} ORDER BY current_from LIMIT 100""",
+    {
+        "id": {"displayName": "No.", "custom.width": 60},
+        "organisation": {"displayName": "Organisation"},
+        "kits": {"displayName": "Only"},
+        "rules": {"displayName": "Rules"},
+        "collect": {"displayName": "Collects"},
+        "state": {"displayName": "State", **OF_WINDOW, **COLOURED},
+        "current_from": {"displayName": "From", **WHEN},
+        "current_to": {"displayName": "To", **WHEN},
+        "again": {"displayName": "Again"},
+    },
+    24,
+    7,
+)
+
+
+def alerts(ours: str) -> Sequence[AnyPanel]:
+    """What the rules say, what is kept quiet and by what; `ours` chooses the organisations."""
+    return tuple(each.panel(ours) for each in (BY_RULE, MASS_EVENTS, WINDOWS))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from fleet.alerts.actions import Evidence
+from fleet.alerts.judging.about import HOUR_S, MINUTE_S, Source, rule
 from fleet.alerts.judging.facts import UNTOLD, Clock, Condition, KitFacts
 from fleet.alerts.judging.parameters import NoParameters, PairingLost, PeripheralBattery, Restarts
-from fleet.alerts.rules import Resolution
+from fleet.alerts.rules import Line, Resolution, RuleName
 from fleet.state.verdict import drift
 
 FAILED = ("failed", "rejected")
@@ -140,3 +142,45 @@ def _days_without(peripheral: Mapping[str, Any], facts: KitFacts) -> int:
 
 def _named(peripheral: Mapping[str, Any]) -> dict[str, Any]:
     return {name: peripheral.get(name) for name in _NAMED}
+
+
+_report = partial(rule, source=Source.REPORT)
+_pairing = partial(_report, for_s=15 * MINUTE_S, keep_s=10 * MINUTE_S)
+
+RULES = (
+    _report(
+        RuleName.VERSION_DRIFT,
+        "minor",
+        Line.SERVICE,
+        for_s=30,
+        keep_s=15,
+        judge=version_drift,
+        settled=drift_settled,
+    ),
+    _pairing(
+        RuleName.PAIRING_LOST,
+        "major",
+        Line.SUPPORT,
+        parameters=PairingLost(),
+        judge=pairing_lost,
+        wake=pairing_wake,
+    ),
+    _pairing(
+        RuleName.PERIPHERAL_BATTERY_LOW,
+        "minor",
+        Line.SUPPORT,
+        parameters=PeripheralBattery(),
+        judge=peripheral_battery_low,
+    ),
+    _report(RuleName.UPDATE_FAILED, "minor", Line.SERVICE, keep_s=MINUTE_S, judge=update_failed),
+    _report(
+        RuleName.RESTARTS,
+        "minor",
+        Line.SERVICE,
+        keep_s=HOUR_S,
+        parameters=Restarts(),
+        judge=restarts,
+        wake=restarts_wake,
+    ),
+)
+"""The rules of this module's judges."""

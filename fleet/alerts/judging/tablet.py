@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import partial
 
+from fleet.alerts.judging.about import DAY_S, HOUR_S, MINUTE_S, Source, rule
 from fleet.alerts.judging.facts import UNTOLD, Clock, Condition, KitFacts, deadline_clock_s
 from fleet.alerts.judging.parameters import ClockSkew, Network, NeverHeard, NotCharging, Storage, TabletBattery
+from fleet.alerts.rules import Line, RuleName
 
 
 def never_heard(facts: KitFacts, parameters: NeverHeard, clock: Clock, now: datetime) -> Condition | None:
@@ -66,3 +69,35 @@ def clock_skew(facts: KitFacts, parameters: ClockSkew, clock: Clock, now: dateti
     if facts.clock_offset_s is None or abs(facts.clock_offset_s) < parameters.over_s:
         return UNTOLD if facts.waited_for_us(clock) else None
     return Condition({"offset_s": facts.clock_offset_s, "over_s": parameters.over_s})
+
+
+_unheard = partial(rule, source=Source.CLOCK)
+_beat = partial(rule, source=Source.HEARTBEAT)
+_quarter = partial(_beat, keep_s=15 * MINUTE_S)
+
+RULES = (
+    _unheard(RuleName.NEVER_HEARD, "major", Line.LOGISTICS, keep_s=15, parameters=NeverHeard(), judge=never_heard),
+    _quarter(
+        RuleName.TABLET_BATTERY_LOW,
+        "warning",
+        Line.SUPPORT,
+        for_s=DAY_S,
+        parameters=TabletBattery(),
+        judge=tablet_battery_low,
+    ),
+    _quarter(
+        RuleName.NOT_CHARGING, "minor", Line.SUPPORT, for_s=2 * DAY_S, parameters=NotCharging(), judge=not_charging
+    ),
+    _quarter(RuleName.STORAGE_LOW, "minor", Line.SERVICE, for_s=HOUR_S, parameters=Storage(), judge=storage_low),
+    _beat(
+        RuleName.NO_NETWORK,
+        "minor",
+        Line.SERVICE,
+        for_s=6 * HOUR_S,
+        keep_s=30 * MINUTE_S,
+        parameters=Network(),
+        judge=no_network,
+    ),
+    _quarter(RuleName.CLOCK_SKEW, "minor", Line.SERVICE, for_s=30 * MINUTE_S, parameters=ClockSkew(), judge=clock_skew),
+)
+"""The rules of this module's judges."""

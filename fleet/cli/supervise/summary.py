@@ -19,18 +19,23 @@ _ELSEWHERE_S = 10.0
 _HINT_EVERY_S = 30.0
 _BOUND_EVERY_S = 60.0
 _NAMED = 4
+_MOST = 500
 _HEARTBEATS = "fleet_messages_committed_total"
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """What is shown; None where nobody answered. `at_s` is a monotonic time."""
+    """What is shown; None where nobody answered. `at_s` is a monotonic time.
+
+    `alerts` are those that somebody is told of, `suppressed` those for which a mass event or a window speaks.
+    """
 
     at_s: float
     heartbeats: float | None
     kits: Mapping[str, int] | None
     alerts: list[dict[str, Any]] | None
     requests: list[dict[str, Any]] | None
+    suppressed: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +52,9 @@ class Source:
             at_s=time.monotonic(),
             heartbeats=self._heartbeats(),
             kits=None if statistics is None else statistics["kits"]["installed_by_health"],
-            alerts=self._items("alerts?state=active&limit=100"),
-            requests=self._items("service-requests?state=open&limit=100"),
+            alerts=self._items(f"alerts?state=active&suppressed=false&limit={_MOST}"),
+            requests=self._items(f"service-requests?state=open&limit={_MOST}"),
+            suppressed=self._items(f"alerts?state=active&suppressed=true&limit={_MOST}"),
         )
 
     def _get(self, path: str) -> Any:
@@ -72,7 +78,7 @@ def lines(now: Numbers, before: Numbers | None, console: str) -> list[str]:
         f"console     {console}",
         f"heartbeats  {_rate(now, before)}",
         f"kits        {_counts(now.kits)}",
-        f"alerts      {_listed(now.alerts, _alert)}",
+        f"alerts      {_listed(now.alerts, _alert, now.suppressed)}",
         f"requests    {_listed(now.requests, _request)}",
     ]
 
@@ -95,21 +101,31 @@ def _counts(kits: Mapping[str, int] | None) -> str:
     return ", ".join(told) or "none yet"
 
 
-def _listed(items: list[dict[str, Any]] | None, told: Callable[[dict[str, Any]], str]) -> str:
+def _listed(
+    items: list[dict[str, Any]] | None,
+    told: Callable[[dict[str, Any]], str],
+    suppressed: list[dict[str, Any]] | None = None,
+) -> str:
     if items is None:
         return "the API does not answer"
+    quiet = f" ({_count(suppressed)} suppressed)" if suppressed else ""
     if not items:
-        return "none"
-    more = f" and {len(items) - _NAMED} more" if len(items) > _NAMED else ""
-    return f"{len(items)}: " + ", ".join(told(item) for item in items[:_NAMED]) + more
+        return f"none{quiet}"
+    more = f" and {_count(items[_NAMED:], _MOST - _NAMED)} more" if len(items) > _NAMED else ""
+    return f"{_count(items)}{quiet}: " + ", ".join(told(item) for item in items[:_NAMED]) + more
+
+
+def _count(items: list[dict[str, Any]], most: int = _MOST) -> str:
+    """How many there are; a page that is full may not be all."""
+    return f"{len(items)}+" if len(items) >= most else str(len(items))
 
 
 def _alert(alert: dict[str, Any]) -> str:
-    return f"{alert['kit']} {alert['rule']}"
+    return f"{alert['kit'] or alert['subject']} {alert['rule']}"
 
 
 def _request(request: dict[str, Any]) -> str:
-    return f"{request['number']} {request['kit'] or 'incident'} {request['cause']}"
+    return f"{request['number']} {request['kit'] or request['subject'] or 'incident'} {request['cause']}"
 
 
 async def follow(source: Source, supervisor: Supervisor, view: Screen) -> None:

@@ -20,3 +20,4 @@ def upgrade() -> None:
     for part in PARTS:
         text = (Path(__file__).parent / "0004" / f"{part}.sql").read_text(encoding="utf-8")
         connection.execute(text.encode())
+    connection.execute("CALL close_trigger_functions()")

@@ -72,3 +72,21 @@ WHERE k.owner_id IS NOT NULL AND k.owner_id IS DISTINCT FROM a.organisation_id;
 
 CALL guard_by_organisation('audit_owned');
 REVOKE INSERT, UPDATE, DELETE ON audit_owned FROM fleet_api, fleet_worker;
+
+-- A function with its owner's rights is called by those it is made for, and one of a trigger by its trigger alone: on a
+-- temporary table of one's own it would act on rows that nobody but its owner writes. Called again by whatever makes more.
+CREATE PROCEDURE close_trigger_functions() LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    f regprocedure;
+BEGIN
+    FOR f IN SELECT p.oid FROM pg_proc p
+             WHERE p.prosecdef AND p.prorettype = 'trigger'::regtype AND p.pronamespace = current_schema()::regnamespace LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+    END LOOP;
+END
+$$;
+COMMENT ON PROCEDURE close_trigger_functions IS
+    'Nobody makes triggers of functions that run with their owner''s rights; to be called at the end of each migration that adds one.';
+CALL close_trigger_functions();
+REVOKE EXECUTE ON FUNCTION authenticate_token FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION authenticate_token TO fleet_api;

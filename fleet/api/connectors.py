@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 
 from fleet.alerts.outbound import outlets
 from fleet.alerts.outbound.outlets import NewOutlet, OutletView
 from fleet.api import idempotency
-from fleet.api.etags import IfMatch, etag, seen_revisions, stale
+from fleet.api.etags import IfMatch
 from fleet.api.organisations import Slug
-from fleet.api.outlets import Faring, NewState, OutletQuery, Read, Write, changes_of, checked_url, faring, sealed
+from fleet.api.outletroutes import Outlets
+from fleet.api.outlets import Faring, NewState, OutletQuery, Read, Write, checked_url, faring, sealed
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Body, Line, NumberPath, Page, SupportLine, decode_cursor, page
+from fleet.api.shapes import PREFIX, Body, Line, NumberPath, Page, SupportLine
 from fleet.api.webhooks import Url
-from fleet.state.registry.editing import Outdated
 
 router = APIRouter(prefix=PREFIX, tags=["connectors"])
 
@@ -28,7 +28,15 @@ Customer = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,189}$", examples=["fleet@example.dk"])
 ]
 Lines = Annotated[list[SupportLine], Field(max_length=4)]
-Token = Annotated[SecretStr, Field(min_length=1, max_length=500, strict=False)]
+
+
+def _printable(secret: SecretStr) -> SecretStr:
+    if not secret.get_secret_value().isprintable():
+        raise ValueError("holds characters that cannot be sent")
+    return secret
+
+
+Token = Annotated[SecretStr, Field(min_length=1, max_length=500, strict=False), AfterValidator(_printable)]
 
 
 class Connector(Faring):
@@ -79,17 +87,7 @@ class NewTokens(Body):
 @router.get("/connectors", responses=documented())
 async def list_connectors(call: Read, query: Annotated[OutletQuery, Query()]) -> Page[Connector]:
     """Connectors by number."""
-    after = decode_cursor(query.cursor, int) or (0,)
-    found = await outlets.list_outlets(
-        call.connection,
-        KIND,
-        after=after[0],
-        limit=query.limit + 1,
-        organisation=query.organisation,
-        state=query.state,
-    )
-    kept, cursor = page(found, query.limit, "outlet_id")
-    return Page(items=[_connector(each) for each in kept], next=cursor)
+    return await _outlets.page(call, query)
 
 
 @router.post("/connectors", status_code=201, responses=documented(409), response_model=Connector)
@@ -115,9 +113,7 @@ async def create_connector(call: Write, request: Request, body: ConnectorBody, k
 @router.get("/connectors/{id}", responses=documented(404))
 async def get_connector(call: Read, id: NumberPath, response: Response) -> Connector:
     """One connector; its `ETag` is for `If-Match`."""
-    found = await outlets.find(call.connection, KIND, id)
-    response.headers["ETag"] = etag(found.revision)
-    return _connector(found)
+    return await _outlets.one(call, id, response)
 
 
 @router.patch("/connectors/{id}", responses=documented(404, 412))
@@ -128,13 +124,7 @@ async def edit_connector(
     values = edit.model_dump(exclude_none=True)
     if "url" in values:
         checked_url(request, values["url"])
-    outcome = await outlets.edit(
-        call.connection, KIND, id, changes_of(values, OPTIONS), revisions=seen_revisions(if_match)
-    )
-    if isinstance(outcome, Outdated):
-        raise stale(outcome.revision)
-    response.headers["ETag"] = etag(outcome.revision)
-    return _connector(outcome)
+    return await _outlets.edit(call, id, values, response, if_match)
 
 
 @router.post("/connectors/{id}/tokens", responses=documented(404), response_model=Connector)
@@ -168,3 +158,6 @@ def _kept(request: Request, secret: SecretStr | None, part: str) -> bytes | None
 def _connector(found: OutletView) -> Connector:
     shown: dict[str, Any] = {"system": "zammad", "group": "", "customer": "", "lines": [], **found.options}
     return Connector(**faring(found), url=found.url or "", **shown)
+
+
+_outlets = Outlets(KIND, OPTIONS, _connector)

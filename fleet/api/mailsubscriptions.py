@@ -11,8 +11,9 @@ from pydantic import AfterValidator, Field
 from fleet.alerts.outbound import outlets
 from fleet.alerts.outbound.outlets import NewOutlet, OutletView
 from fleet.api import idempotency
-from fleet.api.etags import IfMatch, etag, seen_revisions, stale
+from fleet.api.etags import IfMatch
 from fleet.api.organisations import Slug
+from fleet.api.outletroutes import Outlets, sent
 from fleet.api.outlets import (
     Delivery,
     Faring,
@@ -21,14 +22,11 @@ from fleet.api.outlets import (
     Patterns,
     Read,
     Write,
-    changes_of,
-    delivery,
     faring,
 )
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Body, Line, NumberPath, Page, decode_cursor, page
+from fleet.api.shapes import PREFIX, Body, Line, NumberPath, Page
 from fleet.api.webhooks import Severities, Severity
-from fleet.state.registry.editing import Outdated
 from fleet.state.texts import CIVIL_NUMBER, looks_like_cpr
 
 router = APIRouter(prefix=PREFIX, tags=["mail-subscriptions"])
@@ -127,17 +125,7 @@ _TAKEN_AWAY = frozenset({"quiet_from", "quiet_until", "severities"})
 @router.get("/mail-subscriptions", responses=documented())
 async def list_subscriptions(call: Read, query: Annotated[OutletQuery, Query()]) -> Page[Subscription]:
     """Mail subscriptions by number."""
-    after = decode_cursor(query.cursor, int) or (0,)
-    found = await outlets.list_outlets(
-        call.connection,
-        KIND,
-        after=after[0],
-        limit=query.limit + 1,
-        organisation=query.organisation,
-        state=query.state,
-    )
-    kept, cursor = page(found, query.limit, "outlet_id")
-    return Page(items=[_subscription(each) for each in kept], next=cursor)
+    return await _outlets.page(call, query)
 
 
 @router.post("/mail-subscriptions", status_code=201, responses=documented(409), response_model=Subscription)
@@ -165,9 +153,7 @@ async def create_subscription(
 @router.get("/mail-subscriptions/{id}", responses=documented(404))
 async def get_subscription(call: Read, id: NumberPath, response: Response) -> Subscription:
     """One subscription; its `ETag` is for `If-Match`."""
-    found = await outlets.find(call.connection, KIND, id)
-    response.headers["ETag"] = etag(found.revision)
-    return _subscription(found)
+    return await _outlets.one(call, id, response)
 
 
 @router.patch("/mail-subscriptions/{id}", responses=documented(404, 412))
@@ -175,17 +161,8 @@ async def edit_subscription(
     call: Write, id: NumberPath, edit: SubscriptionEdit, response: Response, if_match: IfMatch = None
 ) -> Subscription:
     """Edit, pause or resume a subscription."""
-    values = {
-        name: value
-        for name, value in edit.model_dump(exclude_unset=True).items()
-        if value is not None or name in _TAKEN_AWAY
-    }
-    changes = changes_of(values, OPTIONS)
-    outcome = await outlets.edit(call.connection, KIND, id, changes, revisions=seen_revisions(if_match))
-    if isinstance(outcome, Outdated):
-        raise stale(outcome.revision)
-    response.headers["ETag"] = etag(outcome.revision)
-    return _subscription(outcome)
+    values = sent(edit, _TAKEN_AWAY)
+    return await _outlets.edit(call, id, values, response, if_match)
 
 
 @router.delete("/mail-subscriptions/{id}", status_code=204, responses=documented(404))
@@ -197,11 +174,7 @@ async def remove_subscription(call: Write, id: NumberPath) -> None:
 @router.post("/mail-subscriptions/{id}/ping", status_code=202, responses=documented(404, 409), response_model=Delivery)
 async def ping_subscription(call: Write, request: Request, id: NumberPath, key: idempotency.Key = None) -> Response:
     """Send a mail to try it; what became of it stands at `/deliveries/{id}`."""
-
-    async def work() -> Delivery:
-        return delivery(await outlets.ping(call.connection, KIND, id))
-
-    return await idempotency.once(request, call, key, work, status=202)
+    return await _outlets.ping(call, request, id, key)
 
 
 def _subscription(found: OutletView) -> Subscription:
@@ -217,3 +190,6 @@ def _subscription(found: OutletView) -> Subscription:
         **found.options,
     }
     return Subscription(**faring(found), address=found.address or "", username=found.username, **options)
+
+
+_outlets = Outlets(KIND, OPTIONS, _subscription)

@@ -11,8 +11,9 @@ from fleet.alerts.outbound import outlets
 from fleet.alerts.outbound.outlets import NewOutlet, OutletView
 from fleet.alerts.outbound.sealing import new_secret, shown
 from fleet.api import idempotency
-from fleet.api.etags import IfMatch, etag, seen_revisions, stale
+from fleet.api.etags import IfMatch
 from fleet.api.organisations import Slug
+from fleet.api.outletroutes import Outlets, sent
 from fleet.api.outlets import (
     Again,
     Delivery,
@@ -22,15 +23,12 @@ from fleet.api.outlets import (
     Patterns,
     Read,
     Write,
-    changes_of,
     checked_url,
-    delivery,
     faring,
     sealed,
 )
 from fleet.api.problems import documented
-from fleet.api.shapes import PREFIX, Body, Line, Moment, NumberPath, Page, decode_cursor, page
-from fleet.state.registry.editing import Outdated
+from fleet.api.shapes import PREFIX, Body, Line, Moment, NumberPath, Page
 
 router = APIRouter(prefix=PREFIX, tags=["webhooks"])
 
@@ -84,17 +82,7 @@ class WebhookEdit(Body):
 @router.get("/webhooks", responses=documented())
 async def list_webhooks(call: Read, query: Annotated[OutletQuery, Query()]) -> Page[Webhook]:
     """Webhooks by number."""
-    after = decode_cursor(query.cursor, int) or (0,)
-    found = await outlets.list_outlets(
-        call.connection,
-        KIND,
-        after=after[0],
-        limit=query.limit + 1,
-        organisation=query.organisation,
-        state=query.state,
-    )
-    kept, cursor = page(found, query.limit, "outlet_id")
-    return Page(items=[_webhook(each) for each in kept], next=cursor)
+    return await _outlets.page(call, query)
 
 
 @router.post("/webhooks", status_code=201, responses=documented(409), response_model=NewWebhook)
@@ -122,9 +110,7 @@ async def create_webhook(call: Write, request: Request, body: WebhookBody, key: 
 @router.get("/webhooks/{id}", responses=documented(404))
 async def get_webhook(call: Read, id: NumberPath, response: Response) -> Webhook:
     """One webhook; its `ETag` is for `If-Match`."""
-    found = await outlets.find(call.connection, KIND, id)
-    response.headers["ETag"] = etag(found.revision)
-    return _webhook(found)
+    return await _outlets.one(call, id, response)
 
 
 @router.patch("/webhooks/{id}", responses=documented(404, 412))
@@ -132,19 +118,10 @@ async def edit_webhook(
     call: Write, request: Request, id: NumberPath, edit: WebhookEdit, response: Response, *, if_match: IfMatch = None
 ) -> Webhook:
     """Edit, pause or resume a webhook; one that was paused goes on where it stood."""
-    values = {
-        name: value
-        for name, value in edit.model_dump(exclude_unset=True).items()
-        if value is not None or name in OPTIONS
-    }
+    values = sent(edit, OPTIONS)
     if "url" in values:
         checked_url(request, values["url"])
-    changes = changes_of(values, OPTIONS)
-    outcome = await outlets.edit(call.connection, KIND, id, changes, revisions=seen_revisions(if_match))
-    if isinstance(outcome, Outdated):
-        raise stale(outcome.revision)
-    response.headers["ETag"] = etag(outcome.revision)
-    return _webhook(outcome)
+    return await _outlets.edit(call, id, values, response, if_match)
 
 
 @router.delete("/webhooks/{id}", status_code=204, responses=documented(404))
@@ -169,11 +146,7 @@ async def replace_secret(call: Write, request: Request, id: NumberPath, key: ide
 @router.post("/webhooks/{id}/ping", status_code=202, responses=documented(404, 409), response_model=Delivery)
 async def ping_webhook(call: Write, request: Request, id: NumberPath, key: idempotency.Key = None) -> Response:
     """Send a message of type `ping` before all others; what became of it stands at `/deliveries/{id}`."""
-
-    async def work() -> Delivery:
-        return delivery(await outlets.ping(call.connection, KIND, id))
-
-    return await idempotency.once(request, call, key, work, status=202)
+    return await _outlets.ping(call, request, id, key)
 
 
 @router.post("/webhooks/{id}/redeliver", responses=documented(404), response_model=Again)
@@ -197,3 +170,6 @@ def _values(found: OutletView) -> dict[str, Any]:
         "severities": found.options.get("severities"),
         "previous_secret_until": found.previous_until,
     }
+
+
+_outlets = Outlets(KIND, OPTIONS, _webhook)

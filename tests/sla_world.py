@@ -19,7 +19,7 @@ from tests.support import execute, value
 
 BEGIN = datetime(2026, 11, 25, 8, 0, tzinfo=UTC)
 SYSTEM = "system"
-AGENT = "user:7"
+AGENT = "user 7 agent"
 
 
 def hours(count: float) -> datetime:

@@ -9,8 +9,9 @@ import httpx
 import pytest
 import yaml
 
-from fleet.access.principal import SYSTEM
+from fleet.access.principal import SYSTEM, Grant, Principal
 from fleet.access.roles import Role
+from fleet.alerts.calls import store
 from fleet.alerts.charging import charge
 from fleet.alerts.trees.store import shipped
 from fleet.db import roles
@@ -22,7 +23,9 @@ from tests.people import add_organisations
 from tests.support import execute, rows, value
 
 CALLS = "/api/v1/calls"
+REQUESTS = "/api/v1/service-requests"
 TREES = "/api/v1/problem-trees"
+AGENT = Principal("user", 7, "agent", (Grant(Role.SUPPORT),))
 CALL = {"minutes": 3.5, "caller": "citizen", "reason": "not_heard", "outcome": "solved"}
 
 
@@ -320,3 +323,65 @@ async def test_another_municipality_sees_and_voids_nothing(database: str) -> Non
 def test_shipped_trees_are_whole_yaml() -> None:
     for name, body in shipped().items():
         assert yaml.safe_load(body)["tree"] == name
+
+
+async def test_a_call_stands_in_the_log_of_its_request_and_is_its_first_response(database: str) -> None:
+    await add_kit(database)
+    execute(database, "UPDATE contract_targets SET response_min = 60")
+    long_ago = datetime.now(UTC) - timedelta(hours=5)
+    async with api(database, Role.SUPPORT) as program, await connect(database, role="test") as books:
+        asked = {"kit": "K-1", "cause": "cannot_measure"}
+        path = f"{REQUESTS}/{(await ok(await program.post(REQUESTS, json=asked), 201))['number']}"
+        found = await ok(await program.get(path))
+        assert found["responded_at"] is None, "a program opened it: nobody answered"
+        call = {**CALL, "kit": "K-1", "service_request": found["number"], "at": long_ago.isoformat()}
+        made = await ok(await program.post(CALLS, json=call), 201)
+        found = await ok(await program.get(path))
+        assert (found["events"][0]["what"], found["events"][0]["body"]["call"]) == ("call", made["id"])
+        assert found["responded_at"] is None
+        said = store.NewCall(
+            long_ago, 3.5, store.Channel.PHONE, store.Caller.NURSE, store.Reason.BATTERY, store.Outcome.ADVISED,
+            kit="K-1", request=found["number"],
+        )  # fmt: skip
+        theirs = await store.record(books, said, by=AGENT, now=datetime.now(UTC))
+        found = await ok(await program.get(path))
+        entry = found["events"][0]
+        assert entry["body"] == {"call": theirs.call_id, "outcome": "advised", "reason": "battery", "minutes": 3.5}
+        assert found["responded_at"] == entry["at"] > found["opened_at"], "when it was entered, not when it rang"
+        await store.void(books, theirs.call_id, reason="of another request", by=AGENT)
+        found = await ok(await program.get(path))
+        assert found["events"][0]["body"] == {"call": theirs.call_id, "voided": True}
+        assert found["responded_at"] is None
+
+
+async def test_a_call_that_rang_before_the_kit_moved_is_of_whose_it_was(database: str) -> None:
+    await add_kit(database)
+    add_organisations(database, "vejle", kind="municipality")
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    moved = datetime.now(UTC) - timedelta(hours=6)
+    kit_id = value(database, "SELECT kit_id FROM kits")
+    vejle = value(database, "SELECT organisation_id FROM organisations WHERE slug = 'vejle'")
+    execute(database, "UPDATE custodies SET during = tstzrange(NULL, %s) WHERE kit_id = %s", moved, kit_id)
+    execute(
+        database,
+        "INSERT INTO custodies (kit_id, organisation_id, during) VALUES (%s, %s, tstzrange(%s, NULL))",
+        kit_id, vejle, moved,
+    )  # fmt: skip
+    execute(database, "UPDATE kits SET organisation_id = %s WHERE kit_id = %s", vejle, kit_id)
+    execute(database, "UPDATE billing_start SET first_day = first_day - 30")
+    call = {**CALL, "kit": "K-1"}
+    async with running_app(database) as app:
+        async with client_of(app, await make_token(database, Role.SUPPORT)) as everywhere:
+            before = await ok(await everywhere.post(CALLS, json={**call, "at": yesterday.isoformat()}), 201)
+            assert (before["organisation"], before["kit"]) == ("aalborg", "K-1")
+            assert (await ok(await everywhere.post(CALLS, json=call), 201))["organisation"] == "vejle"
+        async with client_of(app, await make_token(database, Role.SUPPORT, organisation="vejle")) as theirs:
+            problem(await theirs.post(CALLS, json={**call, "at": yesterday.isoformat()}), 422, "at")
+            assert (await ok(await theirs.post(CALLS, json=call), 201))["organisation"] == "vejle"
+    await charge_all(database)
+    charged = rows(
+        database,
+        "SELECT o.slug, count(*) FROM billable_events b JOIN organisations o USING (organisation_id)"
+        " GROUP BY 1 ORDER BY 1",
+    )
+    assert charged == [("aalborg", 1), ("vejle", 2)]

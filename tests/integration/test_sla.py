@@ -57,7 +57,7 @@ async def test_a_contract_or_a_log_that_says_too_little_stops_nobody(database: s
         number = await at.open()
         execute(
             database,
-            "INSERT INTO request_events (request_id, at, actor, what) VALUES (%s, %s, 'user:1', 'priority')",
+            "INSERT INTO request_events (request_id, at, actor, what) VALUES (%s, %s, 'user 1 a', 'priority')",
             number, hours(1),
         )  # fmt: skip
         assert (await at.look(hours(90))).requests == 1

@@ -47,11 +47,11 @@ calendars = st.sampled_from([ALWAYS, OFFICE])
 @st.composite
 def logs(draw: st.DrawFn) -> list[Event]:
     """A request's log as it is stored."""
-    rows = [Event(1, 1, BEGIN, draw(st.sampled_from(["system", "user:1"])), "opened", {"priority": "high"})]
+    rows = [Event(1, 1, BEGIN, draw(st.sampled_from(["system", "user 1 a"])), "opened", {"priority": "high"})]
     for number in range(draw(st.integers(0, 8))):
         what, body = draw(bodies)
         at = BEGIN + MINUTE * draw(st.integers(-60, 6 * 24 * 60))
-        rows.append(Event(1, number + 2, at, draw(st.sampled_from(["system", "user:1"])), what, body))
+        rows.append(Event(1, number + 2, at, draw(st.sampled_from(["system", "user 1 a"])), what, body))
     return rows
 
 

@@ -175,6 +175,26 @@ def test_what_came_due_while_nobody_looked_is_told_once() -> None:
     assert planned(opened(), now=99, known=known) == Plan((), None)
 
 
+def test_what_was_opened_again_is_told_of_anew() -> None:
+    reopened = [opened(), becomes(6, "resolved"), becomes(100, "open")]
+    known = ["response:50%", "response:breach", "solution:50%", "solution:75%"]
+    (told,) = planned(*reopened, now=100, known=known).told
+    assert (told.key, told.along) == ("solution:75%#1", ("solution:50%#1",)), "as far as it is now"
+    known += [told.key, *told.along]
+    following = planned(*reopened, now=100, known=known)
+    assert (following.told, following.look_at) == ((), at(101.5)), "then half an hour before it is due"
+    late = [
+        opened(),
+        becomes(30, "resolved"),
+        becomes(100, "open"),
+        becomes(101, "closed"),
+        becomes(200, "in_progress"),
+    ]
+    assert [each.key for each in planned(*late, now=200, known=["solution:breach", "solution:breach#1"]).told] == [
+        "solution:breach#2"
+    ]
+
+
 def test_each_round_of_updates_is_told_of() -> None:
     first = [opened("urgent"), Entry(at(0.5), human=True)]
     (told,) = (each for each in planned(*first, now=2.6).told if each.target is Target.UPDATE)
@@ -202,11 +222,11 @@ def event(number: int, hours: float, actor: str, what: str, **body: object) -> E
 
 def test_a_log_is_read_in_the_order_of_what_happened() -> None:
     rows = [
-        event(4, 2, "user:1", "state", **{"from": "open", "to": "waiting", "waiting_for": "citizen"}),
+        event(4, 2, "user 1 a", "state", **{"from": "open", "to": "waiting", "waiting_for": "citizen"}),
         event(1, 0, "system", "opened", priority="normal"),
-        event(5, 1, "user:2", "comment", text="called"),
+        event(5, 1, "user 2 b", "comment", text="called"),
         event(3, 3, "system", "priority", **{"from": "normal", "to": "high"}),
-        event(6, -1, "user:2", "redacted"),
+        event(6, -1, "user 2 b", "redacted"),
     ]
     log = entries_of(rows, at(0), "high")
     assert log[0] == opened("normal")
@@ -217,8 +237,35 @@ def test_a_log_is_read_in_the_order_of_what_happened() -> None:
     assert measure(log, ALWAYS, TARGETS, at(4)).response.at == at(1)
 
 
+@pytest.mark.parametrize(
+    ("actor", "what", "body", "cares"),
+    [
+        ("user 1 a", "comment", {}, True),
+        ("user 1 a", "call", {"call": 3}, True),
+        ("user 1 a", "visit", {}, True),
+        ("user 1 a", "linked", {}, False),
+        ("user 1 a", "reference", {}, False),
+        ("user 1 a", "merged", {}, False),
+        ("token 4 ticket system", "comment", {}, False),
+        ("connector north", "comment", {}, False),
+        ("system", "comment", {}, False),
+    ],
+)
+def test_a_response_is_care_by_a_person(actor: str, what: str, body: dict[str, object], cares: bool) -> None:
+    rows = [event(1, 0, "token 4 ticket system", "opened", priority="high"), event(2, 1, actor, what, **body)]
+    response = measure(entries_of(rows, at(0), "high"), ALWAYS, TARGETS, at(2)).response
+    assert response.at == (at(1) if cares else None)
+
+
+def test_a_call_that_was_entered_wrongly_answers_nobody() -> None:
+    rows = [event(1, 0, "system", "opened"), event(2, 1, "user 1 a", "call", call=3)]
+    assert entries_of(rows, at(0), "high")[1].human
+    rows.append(event(3, 2, "user 1 a", "call", call=3, voided=True))
+    assert not any(each.human for each in entries_of(rows, at(0), "high"))
+
+
 def test_an_opening_that_tells_no_priority_had_the_first_known() -> None:
-    changed = event(2, 1, "user:1", "priority", **{"from": "low", "to": "high"})
+    changed = event(2, 1, "user 1 a", "priority", **{"from": "low", "to": "high"})
     assert entries_of([event(1, 0, "system", "opened"), changed], at(0), "high")[0].priority == "low"
     assert entries_of([], at(0), "high") == [opened("high")]
 

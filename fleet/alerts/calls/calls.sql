@@ -1,3 +1,6 @@
+-- name: moment
+SELECT now()
+
 -- name: kit_number
 SELECT kit_id FROM kits WHERE kit = %(name)s
 

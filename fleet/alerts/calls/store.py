@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from fleet.access import organisations
 from fleet.access.principal import Principal
 from fleet.access.roles import Permission, Role, allowed
+from fleet.alerts.requests import writing
+from fleet.alerts.requests.log import What
 from fleet.alerts.trees.walk import Step
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_value
@@ -131,7 +134,10 @@ class Call:
 
 
 async def record(connection: Connection, new: NewCall, *, by: Principal, now: datetime) -> Call:
-    """Enter a call; raises InvalidError naming a bad field, NotFoundError for a kit or request nobody knows."""
+    """Enter a call, also in the log of the request that it is about, there at the time of its entry.
+
+    Raises InvalidError naming a bad field, NotFoundError for a kit or request nobody knows.
+    """
     _check(new, now)
     values = {
         **asdict(new),
@@ -142,8 +148,10 @@ async def record(connection: Connection, new: NewCall, *, by: Principal, now: da
         "actor": by.actor,
     }
     async with connection.transaction():
-        call_id = await fetch_value(connection, _SQL["insert"], values)
+        call_id = await _insert(connection, values)
         await connection.execute(_SQL["announce"], {"call_id": call_id})
+        said = {"outcome": new.outcome.value, "reason": new.reason.value, "minutes": new.minutes}
+        await _tell(connection, values["request_id"], {"call": call_id, **said}, by)
     return await find(connection, int(call_id))
 
 
@@ -170,10 +178,12 @@ async def void(connection: Connection, call_id: int, *, reason: str, by: Princip
     if problem is not None:
         raise InvalidError("reason", problem)
     async with connection.transaction():
-        await find(connection, call_id)
+        before = await find(connection, call_id)
         values = {"call_id": call_id, "reason": reason, "actor": by.actor}
         if await fetch_value(connection, _SQL["void"], values) is None:
             raise ConflictError(f"call {call_id} was taken back already")
+        request_id = await _number(connection, "request", before.request)
+        await _tell(connection, request_id, {"call": call_id, "voided": True}, by)
     return await find(connection, call_id)
 
 
@@ -212,6 +222,12 @@ async def _whose(connection: Connection, new: NewCall, by: Principal) -> int | N
     return next(iter(roots))
 
 
+async def _tell(connection: Connection, request_id: int | None, said: Mapping[str, Any], by: Principal) -> None:
+    if request_id is not None:
+        now = await fetch_value(connection, _SQL["moment"], {})
+        await writing.note(connection, request_id, What.CALL, said, actor=by.actor, now=now)
+
+
 def _check(new: NewCall, now: datetime) -> None:
     if not now - OLDEST <= new.at <= now + AHEAD:
         raise InvalidError("at", f"must lie within the last {OLDEST.days} days")
@@ -222,6 +238,18 @@ def _check(new: NewCall, now: datetime) -> None:
         raise InvalidError("note", problem)
     if new.outcome is Outcome.FORWARDED and new.request is None:
         raise InvalidError("request", "a call that was forwarded names the service request")
+
+
+async def _insert(connection: Connection, values: Mapping[str, Any]) -> int:
+    """It is of whose the kit was when it rang, and entered by who sees those."""
+    try:
+        async with connection.transaction():
+            call_id: int = await fetch_value(connection, _SQL["insert"], values)
+            return call_id
+    except errors.InsufficientPrivilege as error:
+        if values["kit_id"] is None:
+            raise
+        raise InvalidError("at", f"the kit was with others then: {values['kit']}") from error
 
 
 def _told(step: Step) -> dict[str, Any]:

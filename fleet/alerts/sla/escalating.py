@@ -1,4 +1,5 @@
-"""Which steps of escalation are due and which comes next; each is told once for as long as its clock goes on.
+"""Which steps of escalation are due and which comes next; each is told once for as long as its clock goes on, and anew
+where the request was opened again.
 
 A step is told by its key. The keys that were told stand in the request's log, so nothing else has to be remembered: a
 worker that dies before it commits has told nothing, and one that was away finds what is overdue and tells the gravest
@@ -105,7 +106,8 @@ def _moments(target: Target, clock: Clock, course: Course, calendar: Calendar, s
     """Every step of a clock that has not ended, told or not, and its breach."""
     if clock.at is not None or clock.target is None or clock.due is None or clock.base is None:
         return
-    cycle = f"@{clock.base.isoformat()}" if target is Target.UPDATE else ""
+    cycle = f"#{course.reopened}" if course.reopened else ""
+    cycle += f"@{clock.base.isoformat()}" if target is Target.UPDATE else ""
     for step in steps:
         if step.target is target:
             at = reached(course, calendar, step.point(clock.target), base=clock.base)

@@ -46,7 +46,7 @@ class State(StrEnum):
 class Entry:
     """What the log of a request says that matters here, in the order of when it happened.
 
-    `human` is whether somebody other than the system did it; `state`, `waiting_for` and `priority` are as they became,
+    `human` is whether a person took care of it; `state`, `waiting_for` and `priority` are as they became,
     None where the entry does not speak of them. The first entry is the opening.
     """
 
@@ -110,6 +110,8 @@ class Course:
     paused: timedelta
     priorities: tuple[tuple[datetime, str], ...]
     contacts: tuple[datetime, ...]
+    reopened: int = 0
+    """How often it was opened again."""
 
     def priority(self, moment: datetime) -> str:
         """The priority in force at a moment."""
@@ -136,7 +138,7 @@ def follow(log: Sequence[Entry], now: datetime) -> Course:
     """The course of a request; what is said to have happened before its opening, or after now, happened then."""
     opened = min(log[0].at, now)
     running: list[tuple[datetime, datetime]] = []
-    paused, phase, since, ended = NO_TIME, State.RUNNING, opened, None
+    paused, phase, since, ended, reopened = NO_TIME, State.RUNNING, opened, None, 0
     state, waiting_for = "open", None
     for entry in log:
         if entry.state is None:
@@ -149,6 +151,7 @@ def follow(log: Sequence[Entry], now: datetime) -> Course:
         running += [(since, at)] if phase is State.RUNNING else []
         paused += at - since if phase is State.PAUSED else NO_TIME
         ended = at if becomes is State.MET else None
+        reopened += phase is State.MET
         phase, since = becomes, at
     running += [(since, now)] if phase is State.RUNNING else []
     paused += now - since if phase is State.PAUSED else NO_TIME
@@ -156,6 +159,7 @@ def follow(log: Sequence[Entry], now: datetime) -> Course:
         opened, now, tuple(running), phase, ended, paused,
         tuple((max(each.at, opened), each.priority) for each in log if each.priority is not None),
         tuple(min(max(each.at, opened), now) for each in log if each.human),
+        reopened,
     )  # fmt: skip
 
 

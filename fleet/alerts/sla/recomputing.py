@@ -48,10 +48,12 @@ class Measured:
 async def recompute(connection: Connection, request_ids: Iterable[int], now: datetime) -> int:
     """Measure requests from their logs and write how they stand; returns how many.
 
-    Call it in the transaction that appended to the logs. A request without a contract gets the one that applied when it
-    was opened.
+    Call it in the transaction that appended to the logs. Who speaks for one of them is measured with it. A request
+    without a contract gets the one that applied when it was opened.
     """
-    wanted = sorted(set(request_ids))
+    given = set(request_ids)
+    cursor = await connection.execute(_SQL["speakers"], {"request_ids": list(given)})
+    wanted = sorted(given.union(row[0] for row in await cursor.fetchall()))
     count = 0
     for start in range(0, len(wanted), BATCH):
         found = await measured(connection, wanted[start : start + BATCH], now)

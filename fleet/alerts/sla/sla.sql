@@ -16,6 +16,10 @@ FROM fresh f JOIN chosen c ON (c.organisation_id, c.programme, c.kit_type, c.ope
     IS NOT DISTINCT FROM (f.organisation_id, f.programme, f.kit_type, f.opened_at)
 WHERE r.request_id = f.request_id;
 
+-- name: speakers
+SELECT r.request_id FROM service_requests m JOIN service_requests r ON r.number = speaks_for(m.number)
+WHERE m.request_id = ANY(%(request_ids)s) AND m.merged_into IS NOT NULL;
+
 -- name: headers
 SELECT request_id, contract_id, priority, opened_at, merged_into IS NOT NULL AS merged FROM service_requests
 WHERE request_id = ANY(%(request_ids)s) AND contract_id IS NOT NULL

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,9 +12,10 @@ from fleet.alerts.sla.calendars import HORIZON, Calendar, Spans
 from fleet.alerts.sla.escalating import Step
 from fleet.alerts.sla.measuring import Entry, Promise, Target
 
-SYSTEM = "system"
-NO_CARE = frozenset({"redacted"})
-"""What people do to a log without doing anything about the request."""
+PERSON = "user "
+"""How the actor of an entry begins that an account of a person made; tokens and the systems of others are programs."""
+CARE = frozenset({"opened", "comment", "call", "visit", "assigned", "line", "priority", "state"})
+"""What somebody does about a request; links, references, mergers and redactions only put its papers in order."""
 STEP_FIELDS = ("percent", "before_min", "notify", "role", "raise_priority")
 NOTHING = Promise(HORIZON)
 """For a priority of which a contract says nothing."""
@@ -95,11 +96,12 @@ def entries_of(
     opened = (opening.at if opening else opened_at).astimezone(UTC)
     others = list(spoken_for)
     begun = min([opened, *(each.at.astimezone(UTC) for each in others if each.what == "opened")])
-    by_somebody = opening is not None and opening.actor != SYSTEM
+    by_somebody = opening is not None and _cares(opening)
     entries = [Entry(begun, by_somebody and begun == opened, "open", priority=first)]
     entries += [Entry(opened, by_somebody)] if begun < opened else []
-    entries += [_entry(each) for each in ordered if each is not opening]
-    entries += [Entry(each.at.astimezone(UTC), _entry(each).human) for each in others]
+    voided = _voided([*ordered, *others])
+    entries += [_entry(each, voided) for each in ordered if each is not opening]
+    entries += [Entry(each.at.astimezone(UTC), _cares(each, voided)) for each in others]
     # A step that was entered too early is taken to be of the opening.
     return [entries[0], *sorted(entries[1:], key=lambda each: each.at)]
 
@@ -113,9 +115,18 @@ def told_keys(events: Iterable[Event]) -> frozenset[str]:
     return frozenset(keys)
 
 
-def _entry(event: Event) -> Entry:
-    at = event.at.astimezone(UTC)
-    human = event.actor != SYSTEM and event.what not in NO_CARE
+def _cares(event: Event, voided: Collection[int] = ()) -> bool:
+    """Whether a person did something about the request; a call that was entered wrongly is none."""
+    by_a_person = event.actor.startswith(PERSON) and event.what in CARE
+    return by_a_person and not (event.what == "call" and event.body.get("call") in voided)
+
+
+def _voided(events: Iterable[Event]) -> frozenset[int]:
+    return frozenset(each.body["call"] for each in events if each.what == "call" and each.body.get("voided"))
+
+
+def _entry(event: Event, voided: Collection[int]) -> Entry:
+    at, human = event.at.astimezone(UTC), _cares(event, voided)
     match event.what:
         case "state":
             return Entry(at, human, event.body.get("to"), event.body.get("waiting_for"))

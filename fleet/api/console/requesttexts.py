@@ -70,6 +70,7 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "request_nobody": ("nobody yet", "ingen endnu"),
     "request_opened": ("Opened", "Åbnet"),
     "request_priority": ("Priority", "Prioritet"),
+    "request_call_voided": ("was entered wrongly", "var registreret forkert"),
     "request_cause_missing": ("cause missing", "årsag mangler"),
     "request_cause_first": (
         "Nobody has said what was the cause and what helped. Say it first; then it can be closed.",
@@ -121,6 +122,8 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "because.returned": ("it came back", "fejlen kom igen"),
     "because.not_proven": ("nothing proved the fix", "intet beviste, at fejlen var væk"),
     "because.proven": ("the kit was well for long enough", "telekittet har virket længe nok"),
+    "because.rule_disabled": ("its rule was switched off", "reglen er slået fra"),
+    "because.rule_changed": ("its rule was changed", "reglen er ændret"),
     "because.lapsed": ("there is nothing to prove any more", "der er intet at bevise længere"),
     "link.related": ("related to", "hænger sammen med"),
     "link.caused_by": ("caused by", "skyldes"),

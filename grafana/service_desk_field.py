@@ -15,8 +15,9 @@ def visits(ours: str) -> Sequence[AnyPanel]:
     by_month = f"""
         WITH done AS (
             SELECT to_char(done_on, 'YYYY-MM') AS month, count(*) AS done, avg(took_days) AS mean_days,
-                   avg(CASE WHEN within_target THEN 1.0 ELSE 0.0 END) AS within_target,
-                   avg(CASE WHEN within_target THEN 1.0 ELSE 0.0 END) FILTER (WHERE urgent) AS urgent_within
+                   avg(CASE WHEN within_target THEN 1.0 WHEN NOT within_target THEN 0.0 END) AS within_target,
+                   avg(CASE WHEN within_target THEN 1.0 WHEN NOT within_target THEN 0.0 END)
+                       FILTER (WHERE urgent) AS urgent_within
             FROM grafana_visits WHERE done_on >= {since} AND {ours} GROUP BY 1
         ), failed AS (
             SELECT to_char(at AT TIME ZONE 'Europe/Copenhagen', 'YYYY-MM') AS month, count(*) AS failed

@@ -90,6 +90,9 @@ class CompletionBody(Body):
 
     actions: Annotated[list[ActionBody], Field(max_length=MAX_ACTIONS)] = Field(default_factory=list)
     entered_already: bool = False
+    entered_afterwards: bool = Field(
+        False, description="The visit was planned when it had been done: its time is not measured"
+    )
     arrived_at: Annotated[
         GivenMoment | None, Field(description="When the crew came: what is heard later is proof of function")
     ] = None

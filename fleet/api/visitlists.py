@@ -102,8 +102,8 @@ class ContractVisitsEdit(Body):
 class VisitFigures(Answer):
     """Visits of a kind done in a month for an organisation, and how often somebody came in vain, by reason.
 
-    `within_target_share` is that of those done, `median_days` in working days from the order, `visits_per_kit` how
-    often each kit that was visited was visited.
+    `within_target_share` is that of those done, without those `entered_afterwards`, `median_days` in working days from
+    the order, `visits_per_kit` how often each kit that was visited was visited.
     """
 
     month: str
@@ -111,6 +111,7 @@ class VisitFigures(Answer):
     organisation: str | None
     done: int
     within_target: int
+    entered_afterwards: int
     within_target_share: float | None
     median_days: float | None
     kits: int
@@ -224,9 +225,10 @@ def _month(count: int) -> date:
 def _figures(found: lists.Figures) -> VisitFigures:
     names = VisitFigures.model_fields.keys() - {"within_target_share", "visits_per_kit"}
     values: dict[str, Any] = {name: getattr(found, name) for name in names}
+    measured = found.done - found.entered_afterwards
     return VisitFigures(
         **values,
-        within_target_share=round(found.within_target / found.done, 4) if found.done else None,
+        within_target_share=round(found.within_target / measured, 4) if measured else None,
         visits_per_kit=round(found.done / found.kits, 2) if found.kits else None,
     )
 

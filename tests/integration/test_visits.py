@@ -382,6 +382,28 @@ async def test_statistics_tell_what_was_done_in_which_time_and_what_failed(datab
         )
 
 
+async def test_a_visit_is_not_done_before_it_was_asked_for(database: str) -> None:
+    async with world(database, "installed") as at:
+        visit = await plan(at.support, "repair")
+        long_ago = (datetime.now(UTC) - timedelta(days=300)).isoformat()
+        path = f"{VISITS}/{visit['number']}/complete"
+        early = {"receipt": "citizen", "occurred_at": long_ago}
+        refused = problem(await at.logistics.post(path, json=early), 422, "occurred_at")
+        assert "before" in refused["detail"]
+        done = await act(at.logistics, visit, "complete", **early, entered_afterwards=True)
+        assert (done["state"], done["took_days"]) == ("done", None)
+        in_time = await plan(at.support, "repair")
+        done = await act(at.logistics, in_time, "complete", receipt="citizen", entered_afterwards=True)
+        assert done["took_days"] == 0, "it was not done before: it counts as any other"
+        since = {"from": long_ago[:7]}
+        lines = (await made(await at.support.get(f"{API}/statistics/visits", params=since)))["items"]
+        figures = [(line["done"], line["entered_afterwards"], line["within_target_share"]) for line in lines]
+        assert figures == [(1, 1, None), (1, 0, 1.0)]
+        assert lines[0]["median_days"] is None
+        within = rows(database, "SELECT took_days, within_target FROM grafana_visits ORDER BY number")
+        assert within == [(None, None), (0, True)]
+
+
 async def test_the_sheet_of_a_day_says_where_to_go_and_what_to_bring(database: str) -> None:
     async with world(database) as at:
         scale = await spare(at)

@@ -62,11 +62,13 @@ class Completion:
 
     Without `actions` what its kind usually does; `entered_already` says that the books know of it. `arrived_at` is
     when the crew came, from which on proof of function counts; `occurred_at` when it was done, now when not said.
+    `entered_afterwards` says that the visit was planned when it had been done: it is not measured by its target.
     `override` takes steps although guards are not met, where the caller may, and says why in `reason`.
     """
 
     actions: Sequence[Action] = ()
     entered_already: bool = False
+    entered_afterwards: bool = False
     arrived_at: datetime | None = None
     occurred_at: datetime | None = None
     instruction_given: bool | None = None
@@ -161,6 +163,12 @@ async def _take(
     at = done.occurred_at or now
     if not now - OLDEST <= at <= now + AHEAD:
         raise InvalidError("occurred_at", f"must lie within the last {OLDEST.days} days")
+    if _before_its_order(visit, at) and not done.entered_afterwards:
+        raise InvalidError(
+            "occurred_at",
+            f"is before {visit.number} was asked for ({visit.ordered_at:%Y-%m-%d %H:%M} UTC): say entered_afterwards"
+            " where it was planned when it had been done",
+        )
     if done.arrived_at is not None and done.arrived_at > at + AHEAD:
         raise InvalidError("arrived_at", "is after it was done")
     for number, action in enumerate(actions):
@@ -168,6 +176,11 @@ async def _take(
         if isinstance(outcome, Blocked | lifecycle.NotAllowed):
             subject = action.kit or visit.kit or str(action.component_id or "")
             raise _StoppedError(Refused(number, action, subject, outcome))
+
+
+def _before_its_order(visit: Locked, done_at: datetime) -> bool:
+    """Allowing for clocks that differ."""
+    return done_at + AHEAD < visit.ordered_at
 
 
 async def _do(
@@ -201,16 +214,17 @@ async def _calibrate(connection: Connection, action: Action, by: Principal) -> N
 
 
 async def _end(connection: Connection, visit: Locked, done: Completion) -> None:
-    """The visit is over: what was kept for it was used, and it took so many working days."""
+    """The visit is over: what was kept for it was used, and it took so many working days from its order."""
     done_at = done.occurred_at or await store.moment(connection)
     calendar = await planning.working_days(connection)
     day = local_day(calendar, done_at)
+    took_days = steps.took_days(calendar, local_day(calendar, visit.ordered_at), day)
     values = {
         "visit_id": visit.visit_id,
         "done_at": done_at,
         "arrived_at": done.arrived_at,
         "done_on": day,
-        "took_days": steps.took_days(calendar, local_day(calendar, visit.ordered_at), day),
+        "took_days": None if _before_its_order(visit, done_at) else took_days,
         "instruction_given": done.instruction_given,
         "receipt": done.receipt,
         "old_equipment_taken": done.old_equipment_taken,

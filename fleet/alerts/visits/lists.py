@@ -50,7 +50,7 @@ class Figures:
     """Visits of a kind that were done in a month for an organisation, and the times somebody came in vain.
 
     `failures` are those times by reason, `median_days` working days from order to done, `kits` how many kits were
-    visited.
+    visited. Of those `entered_afterwards`, which were done before they were asked for, no time is known.
     """
 
     month: str
@@ -58,6 +58,7 @@ class Figures:
     organisation: str | None
     done: int
     within_target: int
+    entered_afterwards: int
     kits: int
     median_days: float | None
     failed: int

@@ -171,7 +171,7 @@ def due_on(calendar: Calendar, ordered: date, days: int) -> date:
 
 
 def took_days(calendar: Calendar, ordered: date, done: date) -> int:
-    """Working days from the order to the day on which it was done; none when it was done first and ordered then."""
+    """Working days from the order to the day on which it was done; none where clocks differed at midnight."""
     return max(working_days_between(calendar, ordered, done), 0)
 
 

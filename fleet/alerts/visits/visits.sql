@@ -201,7 +201,8 @@ WHERE slug = %(slug)s;
 -- What was done, by the month in which it was done; what failed, by the month in which somebody came in vain.
 WITH done AS (
     SELECT to_char(v.done_on, 'YYYY-MM') AS month, v.kind, v.organisation_id, count(*) AS done,
-           count(*) FILTER (WHERE v.done_on <= v.due_on) AS within_target, count(DISTINCT v.kit_id) AS kits,
+           count(*) FILTER (WHERE v.done_on <= v.due_on AND v.took_days IS NOT NULL) AS within_target,
+           count(*) FILTER (WHERE v.took_days IS NULL) AS entered_afterwards, count(DISTINCT v.kit_id) AS kits,
            percentile_cont(0.5) WITHIN GROUP (ORDER BY v.took_days) AS median_days
     FROM visits v
     WHERE v.done_on BETWEEN %(first)s AND %(last)s
@@ -217,8 +218,9 @@ WITH done AS (
     SELECT month, kind, organisation_id, sum(times)::bigint AS failed, jsonb_object_agg(failure, times) AS failures
     FROM came GROUP BY 1, 2, 3
 )
-SELECT f.month, f.kind, o.slug AS organisation, f.done, f.within_target, f.kits, f.median_days, f.failed, f.failures
+SELECT f.month, f.kind, o.slug AS organisation, f.done, f.within_target, f.entered_afterwards, f.kits, f.median_days, f.failed, f.failures
 FROM (SELECT month, kind, organisation_id, coalesce(done, 0) AS done, coalesce(within_target, 0) AS within_target,
+             coalesce(entered_afterwards, 0) AS entered_afterwards,
              coalesce(kits, 0) AS kits, median_days, coalesce(failed, 0) AS failed, coalesce(failures, '{}') AS failures
       FROM done FULL JOIN failed USING (month, kind, organisation_id)) f
 LEFT JOIN organisations o USING (organisation_id)

@@ -65,3 +65,20 @@ $$;
 ALTER TABLE visits ADD CONSTRAINT took_days_of_what_was_asked_first CHECK (took_days IS NULL OR done_on IS NOT NULL);
 COMMENT ON COLUMN visits.took_days IS
     'Working days from the order to the day on which it was done; null also where it was done first and entered afterwards.';
+
+CREATE OR REPLACE VIEW grafana_visits AS
+SELECT v.number, k.kit, o.slug AS organisation, r.number AS request, v.kind, v.state, v.urgent, v.ordered_at, v.planned_on,
+       v.target_days, v.due_on, v.attempts,
+       (SELECT a.failure FROM visit_attempts a WHERE a.visit_id = v.visit_id ORDER BY a.attempt_id DESC LIMIT 1) AS failure,
+       v.started_at, v.arrived_at, v.ended_at, v.done_on, v.took_days,
+       CASE WHEN v.took_days IS NOT NULL THEN v.done_on <= v.due_on END AS within_target,
+       v.state IN ('planned', 'under_way', 'failed') AND v.due_on < (now() AT TIME ZONE 'Europe/Copenhagen')::date AS overdue,
+       v.instruction_given, v.receipt, v.old_equipment_taken
+FROM visits v
+LEFT JOIN kits k ON k.kit_id = v.kit_id
+LEFT JOIN organisations o ON o.organisation_id = v.organisation_id
+LEFT JOIN service_requests r ON r.request_id = v.request_id
+WHERE (SELECT sees_all()) OR v.organisation_id = ANY ((SELECT seen_organisations())::integer[])
+   OR k.owner_id = ANY ((SELECT seen_organisations())::integer[]);
+COMMENT ON COLUMN grafana_visits.took_days IS 'Working days from the order to that day; null where it was entered afterwards.';
+COMMENT ON COLUMN grafana_visits.within_target IS 'Once done: whether in time; null where it was entered afterwards.';

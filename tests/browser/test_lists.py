@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import FilePayload, expect
 
 from tests.browser.test_console import WIDTHS, desk
 from tests.browser.test_handling import look, speak
@@ -30,7 +30,7 @@ async def test_a_tree_is_mended_tried_and_published(database: str, width: int) -
         await at.page.get_by_role("button", name="line 18").click()
         chosen = "document.getElementById('body').value.slice(body.selectionStart, body.selectionEnd)"
         assert "line: nobody" in await at.page.evaluate(chosen)
-        file = {"name": "tree.yaml", "mimeType": "text/yaml", "buffer": FINE.encode()}
+        file: FilePayload = {"name": "tree.yaml", "mimeType": "text/yaml", "buffer": FINE.encode()}
         await at.page.get_by_label("Take the text from a file").set_input_files(file)
         await expect(at.page.locator("#body")).to_have_value(FINE)
         await at.page.get_by_label("For which kit").fill("K-1")

@@ -102,7 +102,8 @@ async def gathered(connection: Connection, form: ScanForm) -> Scanned:
     unclear = unclear_of(form.asked)
     if picked := form.pick and subject_of(form.pick.partition("=")[0]):
         unclear.pop(form.pick.partition("=")[2], None)
-        _add(chosen, picked, made)
+        if await handling.things(connection, [picked]):
+            _add(chosen, picked, made)
     elif form.drop.startswith("="):
         unclear.pop(form.drop[1:], None)
     elif form.drop:

@@ -242,7 +242,7 @@ def _report_row(kit_id: int, report: Report) -> tuple[Any, ...]:
         kit_id,
         report.kind.value,
         report.boot,
-        jsonb(msgspec.json.encode(latest.body_of(report.payload))),
+        jsonb(msgspec.json.encode(latest.body_of(report.payload, report.stamp))),
     )
 
 

@@ -21,6 +21,7 @@ from fleet.db.queries import load_queries
 from fleet.protocol.messages import Connection, ConnectionState, Heartbeat, Pairing, Payload, Software, Update
 from fleet.protocol.times import Position, Stamp
 from fleet.protocol.topics import Kind
+from fleet.state import contact
 from fleet.state.reported import Change, identity_changes, pairing_changes, software_changes
 
 QUERIES = load_queries("fleet.state", "latest.sql")
@@ -161,7 +162,7 @@ async def _fold_reports(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) 
     evaluate: set[int] = set()
     for message in messages:
         key = (message.kit_id, message.kind)
-        before, after = bodies.get(key), body_of(message.payload)
+        before, after = bodies.get(key), body_of(message.payload, message.stamp)
         changes += [(message, change) for change in changes_between(message.kind, before, after)]
         if before != after:
             evaluate.add(message.kit_id)
@@ -181,7 +182,7 @@ async def _fold_reports(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) 
 
 
 async def _fold_replies(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) -> None:
-    bodies = [body_of(message.payload) for message in messages]
+    bodies = [body_of(message.payload, message.stamp) for message in messages]
     values = {
         "kit_ids": [message.kit_id for message in messages],
         "commands": [message.boot for message in messages],
@@ -194,13 +195,13 @@ async def _fold_replies(cursor: AsyncCursor[Any], messages: Sequence[Accepted]) 
         metrics.COMMAND_REPLIES.labels(status).inc()
 
 
-def body_of(payload: Payload) -> Any:
+def body_of(payload: Payload, stamp: Stamp) -> Any:
     """What of a report is kept as JSON: the components, the peripherals, or all but the identity."""
     match payload:
         case Software():
             return dict(payload.components)
         case Pairing():
-            return json.decode(json.encode(payload.peripherals))
+            return contact.kept(payload.peripherals, stamp)
         case Update():
             document = json.decode(json.encode(payload))
             return {name: value for name, value in document.items() if name not in ("ts", "boot", "seq")}

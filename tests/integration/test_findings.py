@@ -323,6 +323,14 @@ async def test_a_device_that_went_from_one_kit_to_another(books: Books) -> None:
     assert "peripheral_in_two_kits" not in await books.standing()
 
 
+async def test_a_contact_that_is_still_to_come_puts_a_device_into_no_kit(books: Books) -> None:
+    one, two = await books.kit("K-1"), await books.kit("K-2")
+    await books.pairing(one, contact("W-7", timedelta(hours=-20)))
+    await books.pairing(two, contact("W-7"))
+    await books.compare()
+    assert "peripheral_in_two_kits" not in await books.standing()
+
+
 async def test_contact_long_ago_and_numbers_that_are_none(books: Books) -> None:
     one, two = await books.kit("K-1"), await books.kit("K-2")
     await books.pairing(one, contact("W-7", timedelta(days=8)))

@@ -61,7 +61,7 @@ class Desk(World):
         """What the tablet says of its devices."""
         await self.connection.execute(
             "INSERT INTO latest_reports VALUES (%s, 'pairing', 'b', 1, %s, %s, %s)"
-            " ON CONFLICT (kit_id, kind) DO UPDATE SET body = excluded.body",
+            " ON CONFLICT (kit_id, kind) DO UPDATE SET body = excluded.body, time = excluded.time",
             (kit_id, self.now, self.now, Jsonb(list(peripherals))),
         )
 
@@ -187,6 +187,8 @@ async def test_a_request_closes_when_its_kit_was_well_for_a_while(world: Desk) -
     await world.paired(kit, {**scale, "last_contact": None})
     await world.pass_(DAY)
     assert await proving.prove(world.connection, world.now) == {}
+    await world.paired(kit, {**scale, "last_contact": (world.now + timedelta(hours=6)).isoformat()})
+    assert await proving.prove(world.connection, world.now) == {}, "a contact after its report is none"
     await world.paired(kit, {**scale, "last_contact": world.now.isoformat()})
     await world.advance(7 * 3600)
     assert await proving.prove(world.connection, world.now) == {}, "silent again"
@@ -233,6 +235,8 @@ async def test_what_ends_because_its_rule_is_off_says_so_and_is_not_proven(world
     assert await world.clear(alert, resolution="rule_disabled") == 1
     assert await _over(world, incident) == 1
     assert await world.requests("resolution, found_cause") == [("rule_disabled", None)] * 2
+    because = "SELECT body ->> 'because' FROM request_events WHERE what = 'state'"
+    assert await world.scalars(because) == ["rule_disabled"] * 2
     await world.pass_(2 * DAY)
     assert await proving.prove(world.connection, world.now) == {Verdict.LAPSED: 2}
     assert await world.requests("state, proven") == [("closed", False)] * 2

@@ -39,7 +39,7 @@ def said(standing: Standing, changes: dict[str, Any], by: Asking) -> list[Entry]
 def facts(**changes: Any) -> Facts:
     known = {
         "request_id": 1, "resolved_at": NOW, "resolved_by": "user 1 a", "incident": False, "watched": True,
-        "failing": False, "heard_at": NOW + timedelta(days=2),
+        "failing": False, "heard_at": NOW + timedelta(days=2), "peripherals_at": NOW + timedelta(days=2),
     }  # fmt: skip
     return Facts(**{**known, **changes})
 

@@ -72,7 +72,10 @@ def out_of_contact(facts: KitFacts, days: float, now: datetime) -> bool:
 
 
 def contact_of(peripheral: Mapping[str, Any], facts: KitFacts) -> datetime:
-    """When a device was last reached: never before the kit was installed, never later than its report."""
+    """When a device was last reached, as told, and never before the kit was installed.
+
+    A clock that was set back may tell some hours of the future; what is further away is dropped on arrival.
+    """
     told = peripheral.get("last_contact")
     at = facts.state_since if told is None else datetime.fromisoformat(str(told))
     return max(at, facts.state_since)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from fleet.alerts.requests.log import SYSTEM
+from fleet.state.contact import proven_contact
 
 INTERVALS = 2
 """A kit that is heard seldom gets at least so many of its intervals to show that it is well."""
@@ -46,7 +47,7 @@ class Facts:
     `wants_proof` is False where the kit need not show anything: its cause is not that it does not work, or another
     request has taken its place. `watched` is whether it is about a kit that is installed, `failing` whether an alert
     that it stands on is active, `cleared_at` when the last of those cleared. `peripherals` are those the tablet
-    reported last, None when it never did.
+    reported last, at `peripherals_at`; None when it never did.
     """
 
     request_id: int
@@ -61,6 +62,7 @@ class Facts:
     silent: bool = False
     interval_s: float = 0.0
     peripherals: Sequence[Mapping[str, Any]] | None = None
+    peripherals_at: datetime | None = None
 
     @property
     def by_hand(self) -> bool:
@@ -94,9 +96,11 @@ def is_well(facts: Facts, rules: Rules, now: datetime) -> bool:
     begins = max(facts.resolved_at, facts.cleared_at or facts.resolved_at)
     if now - begins < rules.proof_for or facts.heard_at is None or facts.heard_at < begins + rules.proof_for:
         return False
-    return all(_in_contact(each, facts.resolved_at) for each in facts.peripherals or ())
+    return all(_in_contact(each, facts) for each in facts.peripherals or ())
 
 
-def _in_contact(peripheral: Mapping[str, Any], since: datetime) -> bool:
-    contact = peripheral.get("last_contact")
-    return bool(peripheral.get("paired")) and contact is not None and datetime.fromisoformat(contact) >= since
+def _in_contact(peripheral: Mapping[str, Any], facts: Facts) -> bool:
+    if not peripheral.get("paired") or facts.peripherals_at is None:
+        return False
+    contact = proven_contact(peripheral.get("last_contact"), facts.peripherals_at)
+    return contact is not None and contact >= facts.resolved_at

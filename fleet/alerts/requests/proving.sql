@@ -23,7 +23,7 @@ SELECT r.request_id, r.resolved_at, coalesce(r.resolved_by, 'system') AS resolve
            AND NOT EXISTS (SELECT FROM service_requests o
                            WHERE (o.kit_id = r.kit_id OR o.subject = r.subject) AND o.cause = r.cause
                              AND o.state IN ('open', 'in_progress', 'waiting')) AS wants_proof,
-       coalesce(l.watch_interval_s, 0) AS interval_s, p.body AS peripherals
+       coalesce(l.watch_interval_s, 0) AS interval_s, p.body AS peripherals, p.time AS peripherals_at
 FROM service_requests r CROSS JOIN listening g
 LEFT JOIN kits k USING (kit_id)
 LEFT JOIN kit_latest l USING (kit_id)

@@ -101,7 +101,8 @@ WITH hashes AS MATERIALIZED (
     FROM (SELECT DISTINCT kit_id FROM hashes JOIN alike USING (hash)) k
     JOIN latest_reports r ON r.kit_id = k.kit_id AND r.kind = 'pairing',
          jsonb_to_recordset(r.body) AS p(serial text, kind text, paired boolean, last_contact timestamptz)
-    WHERE p.paired AND p.last_contact > %(contact_after)s
+    -- A contact after its own report is none (fleet/state/contact.py).
+    WHERE p.paired AND p.last_contact > %(contact_after)s AND p.last_contact <= r.time + %(max_ahead)s
 ), shared AS MATERIALIZED (
     SELECT kind, plain FROM seen GROUP BY kind, plain
     HAVING min(kit_id) <> max(kit_id) AND count(*) <= %(most_kits)s

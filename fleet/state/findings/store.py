@@ -14,6 +14,7 @@ from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_dicts, fetch_one
 from fleet.errors import ConflictError, InvalidError, NotFoundError
 from fleet.log import get_logger
+from fleet.protocol.times import MAX_AHEAD
 from fleet.state.findings.facts import (
     DatedPiece,
     Found,
@@ -239,7 +240,12 @@ async def compare_shared(connection: Connection, now: datetime) -> Settled:
     def judge(rows: Sequence[Sighting]) -> Iterable[Found]:
         return judge_shared(rows, now)
 
-    about = {"contact_after": now - IN_CONTACT, "most_kits": MOST_KITS, "states": list(IN_USE)}
+    about = {
+        "contact_after": now - IN_CONTACT,
+        "max_ahead": MAX_AHEAD,
+        "most_kits": MOST_KITS,
+        "states": list(IN_USE),
+    }
     await comparison.look("sightings", Sighting, judge, _SHARED, **about)
     return await comparison.settle()
 

@@ -9,6 +9,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from fleet.db.queries import load_queries
+from fleet.state.contact import proven_contact
 from fleet.state.ledger.book import ComponentBook, KitBook, Spell, value_at
 from fleet.state.ledger.guards import ComponentFacts, Heard, KitFacts, Peripheral, Piece
 from fleet.state.ledger.log import ComponentRow, Log
@@ -60,7 +61,7 @@ async def kit_facts(connection: Connection, log: Log, kit_id: int, book: KitBook
         offset_s=row["offset_s"],
         heard=tuple(each for each in messages if each is not None),
         pairing=_heard(row, "pairing"),
-        peripherals=tuple(_peripheral(each) for each in row["peripherals"] or ()),
+        peripherals=tuple(_peripheral(each, row["pairing_time"]) for each in row["peripherals"] or ()),
     )
 
 
@@ -102,10 +103,9 @@ def _heard(row: Mapping[str, Any], kind: str) -> Heard | None:
     return None if time is None or received_at is None else Heard(time, received_at)
 
 
-def _peripheral(item: Mapping[str, Any]) -> Peripheral:
-    contact = item.get("last_contact")
+def _peripheral(item: Mapping[str, Any], reported_at: datetime) -> Peripheral:
     return Peripheral(
         serial=str(item["serial"]),
         paired=bool(item["paired"]),
-        last_contact=datetime.fromisoformat(contact) if isinstance(contact, str) else None,
+        last_contact=proven_contact(item.get("last_contact"), reported_at),
     )

@@ -69,13 +69,13 @@ class OpenedForMany:
 
 @dataclass(frozen=True, slots=True)
 class CauseResult:
-    """Requests and faults of one cause; `late_s` is the median, NaN where none was found."""
+    """Requests and faults of one cause; `late_s` is the median, None where none was found."""
 
     faults: int
     found: int
     requests: int
     right: int
-    late_s: float = math.nan
+    late_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +97,8 @@ class MonthResult:
     repeated: int
     faults: int
     incidents: int
-    late_s: float
-    late_most_s: float
+    late_s: float | None
+    late_most_s: float | None
     took_s: float
     by_cause: dict[str, CauseResult] = field(default_factory=dict)
 
@@ -208,8 +208,8 @@ def _cause(tally: _Tally, cause: str) -> CauseResult:
     return CauseResult(tally.true[cause], right, tally.requests[cause], right, late_s)
 
 
-def _share_below(values: Sequence[float], share: float) -> float:
-    return round(values[int(len(values) * share)], 1) if values else math.nan
+def _share_below(values: Sequence[float], share: float) -> float | None:
+    return round(values[int(len(values) * share)], 1) if values else None
 
 
 class _Player:

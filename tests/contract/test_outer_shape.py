@@ -39,9 +39,11 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PROMETHEUS: dict[str, Any] = yaml.safe_load((ROOT / "grafana/prometheus/prometheus.yml").read_text(encoding="utf-8"))
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 COMPOSE_FILE = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
-VARIABLE = re.compile(r"(?<!\$)\$\{?(\w+)(:\?[^}]+|:-)?\}?")
-OPTIONAL = {"MQTT_TABLET_PASSWORD"}
-"""What may stay empty: simulated tablets have it, those in the field have passwords of their own."""
+VARIABLE = re.compile(r"(?<!\$)\$\{?(\w+)(:\?[^}]+|:-[^}]*)?\}?")
+OPTIONAL = {"MQTT_TABLET_PASSWORD", "PUBLIC_URL"}
+"""What may stay empty: simulated tablets have it, those in the field have passwords of their own; and this machine."""
+LEADS_TO_THE_CONSOLE = {"api", "worker"}
+"""Logins come back there, and mails and tickets carry links."""
 
 
 def environment(service: dict[str, Any]) -> dict[str, str]:
@@ -129,6 +131,7 @@ def test_settings_in_compose_exist_and_are_accepted(name: str, monkeypatch: pyte
         monkeypatch.delenv(variable, raising=False)
     values = {variable.removeprefix(PREFIX).lower(): filled(text) for variable, text in given.items()}
     settings = Settings(**values)
+    assert (settings.http_public_url is not None) == (name in LEADS_TO_THE_CONSOLE)
     if settings.database_url is not None:
         target = conninfo_to_dict(settings.dsn())
         assert target["host"] in SERVICES
@@ -142,8 +145,8 @@ def test_settings_in_compose_exist_and_are_accepted(name: str, monkeypatch: pyte
 
 
 def filled(text: str) -> str:
-    """A value as compose would make it, each secret being forty letters."""
-    return VARIABLE.sub("s" * 40, text)
+    """A value as compose would make it, each secret being forty letters, and what has a default that."""
+    return VARIABLE.sub(lambda found: (found[2] or "").removeprefix(":-") if ":-" in found[0] else "s" * 40, text)
 
 
 def test_every_secret_is_demanded_and_documented() -> None:

@@ -112,7 +112,10 @@ def _advice(kit: KitDetail) -> Iterator[Todo]:
         key=lambda each: SEVERITIES.index(each.severity),
     )
     rules = [R(each.rule) for each in spoken] + [RULES[each.code] for each in kit.reasons if each.code in RULES]
+    quieted = {rule for window in kit.maintenance for rule in window.rules or ()}
     for rule in dict.fromkeys(rules):
+        if rule in quieted:
+            continue
         text = TEXTS[rule]
         title, advice = (Title(en=each.en, da=each.da) for each in (text.title, text.advice))
         yield Todo("todo.advice", title=title, advice=advice)

@@ -64,6 +64,7 @@ _SAID: tuple[tuple[str, str | None, str], ...] = (
         None,
         "adgangskoder til tabletter kræver FLEET_SECRET_KEY, som ikke er sat på denne server",
     ),
+    (r"no service request named (.+)", None, r"der er ingen servicesag med nummeret \1"),
     (r"a number from 1", None, "et tal fra 1"),
     (r"choose it from the list", None, "vælg det på listen"),
     (r"is not on the list", None, "står ikke på listen"),

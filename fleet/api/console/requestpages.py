@@ -17,7 +17,9 @@ from fleet.alerts.requests.desk import Outcome
 from fleet.alerts.requests.steps import NotAllowed
 from fleet.api.auth import Call, ReadRequests, WriteRequests
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import Refusal, refusal
+from fleet.api.console.rendering import HtmlRoute, language_of, render
+from fleet.api.console.texts import named
 from fleet.api.servicerequests import MAX_TEXT, ME, RequestQuery, detail_of, list_requests
 from fleet.api.shapes import NumberText, Title
 from fleet.errors import FleetError, InvalidError
@@ -79,14 +81,15 @@ async def act(request: Request, call: WriteRequests, number: NumberText, form: A
         async with call.connection.transaction():
             outcome = await _ACTS[form.act](call, number, form)
     except FleetError as error:
-        return await _page(request, call, number, refused=str(error), sent=form)
+        return await _page(request, call, number, refused=refusal(language_of(request), error), sent=form)
     if isinstance(outcome, NotAllowed):
-        return await _page(request, call, number, refused=f"{outcome.state} → {outcome.wanted}", sent=form)
+        words = [named(language_of(request), "request", each) for each in (outcome.state, outcome.wanted)]
+        return await _page(request, call, number, refused=Refusal(" → ".join(words)), sent=form)
     return RedirectResponse(f"/service-requests/{number}", HTTPStatus.SEE_OTHER)
 
 
 async def _page(
-    request: Request, call: Call, number: str, *, refused: str | None = None, sent: ActForm | None = None
+    request: Request, call: Call, number: str, *, refused: Refusal | None = None, sent: ActForm | None = None
 ) -> Response:
     found = await detail_of(call, number)
     causes = await reading.rows(call.connection, "causes", _listed("cause"))

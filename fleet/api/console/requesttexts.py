@@ -84,7 +84,6 @@ REQUESTS: dict[str, tuple[str, str]] = {
     "request_unproven": ("closed without proof", "lukket uden bevis"),
     "request_reason": ("Why (not about the citizen)", "Hvorfor (ikke om borgeren)"),
     "request_references": ("Kept elsewhere", "Gemt andetsteds"),
-    "request_refused": ("That was not done:", "Det blev ikke gjort:"),
     "request_remedy": ("What helped", "Det hjalp"),
     "request_reopen": ("Open again", "Åbn igen"),
     "request_reopened": ("opened again {} times", "åbnet igen {} gange"),

@@ -42,3 +42,35 @@ async def test_requests_of_the_release_before_go_on(empty_database: str) -> None
     assert rows(empty_database, "SELECT request_id, due_at FROM service_requests ORDER BY request_id") == due
     after = rows(empty_database, "SELECT sla_state, sla_breaches FROM service_requests ORDER BY number")
     assert after == found
+
+
+async def test_what_was_merged_before_is_measured_no_more_and_who_speaks_for_it_anew(empty_database: str) -> None:
+    command.upgrade(migrating._config(empty_database), "0003")
+    execute(
+        empty_database,
+        """
+        INSERT INTO kits (kit, state) VALUES ('K-1', 'installed'), ('K-2', 'installed');
+        INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at, contract_id)
+        SELECT 'SR-' || kit_id, kit_id, 'silent', 'support', 'high', 'open', now() - 10 * kit_id * interval '1 minute',
+               now() + interval '1 day', (SELECT contract_id FROM contracts WHERE slug = 'standard') FROM kits;
+        UPDATE service_requests SET state = 'closed', merged_into = 'SR-1', resolution = 'merged:SR-1',
+               resolved_at = now(), sla_state = 'met', responded_at = now() WHERE number = 'SR-2';
+        INSERT INTO request_events (request_id, at, actor, what, body)
+        SELECT request_id, opened_at, 'system', 'opened',
+               '{"by": "alert", "cause": "silent", "line": "support", "priority": "high"}' FROM service_requests;
+        INSERT INTO organisations (slug, name) VALUES ('nord', 'Nord');
+        INSERT INTO visits (number, kind, kit_id, organisation_id, ordered_at, planned_on, target_days, due_on, state,
+                            ended_at, done_on, took_days, created_by)
+        SELECT 'V-1', 'repair', 1, organisation_id, now(), current_date, 12, current_date, 'done', now(), current_date,
+               0, 't'
+        FROM organisations;
+        """,
+    )
+    assert migrating.migrate(empty_database) == ("0003", migrating.head())
+    stands = "SELECT sla_state, responded_at, next_escalation_at <= now() FROM service_requests ORDER BY number"
+    assert rows(empty_database, stands) == [("running", None, True), ("none", None, None)]
+    async with desk(empty_database) as at:
+        await at.look(datetime.now(UTC))
+    since = "SELECT due_at - interval '1 day' = (SELECT min(opened_at) FROM service_requests) FROM service_requests"
+    assert rows(empty_database, f"{since} WHERE number = 'SR-1'") == [(True,)], "as old as the first"
+    execute(empty_database, "UPDATE visits SET took_days = NULL")

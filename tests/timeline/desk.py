@@ -6,7 +6,7 @@ The use cases of the API take the database's own time; here the same rows are wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -24,6 +24,7 @@ Connection = AsyncConnection[Any]
 At = Callable[[float], datetime]
 
 VERBS = ("shelved", "unshelved", "acknowledged", "solved")
+DAYS = ("calibration_due", "lease_until", "warranty_until")
 WHO = "test"
 
 
@@ -61,6 +62,24 @@ async def plan_window(connection: Connection, kits: Sequence[str], action: Actio
     await connection.execute(
         "INSERT INTO maintenance_window_kits SELECT %s, kit_id FROM kits WHERE kit = ANY (%s)", (row[0], list(kits))
     )
+
+
+async def enter_piece(connection: Connection, piece: Action, begin: datetime) -> None:
+    """`piece scale W-1 in=A state=faulty warranty_until=20d`: a piece that has long been where it is."""
+    kind, serial = piece.verb, piece.words[0]
+    values = dict(piece.values)
+    kit, place = values.pop("in", None), values.pop("at", None)
+    if place is not None:
+        await connection.execute(_PLACE, {"place": place})
+    values = {"state": "in_stock" if kit is None else "in_kit"} | {
+        name: str(begin.date() + timedelta(seconds=seconds(value))) if name in DAYS else value
+        for name, value in values.items()
+    }
+    about = {"kind": kind, "serial": serial, "kit": kit, "place": place, "begin": begin, "model": f"Model {kind}"}
+    await connection.execute(_MODEL, about)
+    names = ", ".join(values)
+    marks = ", ".join(f"%({name})s" for name in values)
+    await connection.execute(_PIECE.replace("$names", names).replace("$marks", marks).encode(), {**about, **values})
 
 
 async def do(connection: Connection, kit: str, action: Action, now: datetime, at: At) -> None:
@@ -108,6 +127,18 @@ async def _run(connection: Connection, statement: bytes, **values: Any) -> int:
     return cursor.rowcount
 
 
+_PLACE = b"""
+INSERT INTO locations (slug, name, kind) VALUES (%(place)s, %(place)s, 'depot') ON CONFLICT DO NOTHING
+"""
+_MODEL = b"""
+INSERT INTO models (kind, manufacturer, name) VALUES (%(kind)s, 'Acme', %(model)s) ON CONFLICT DO NOTHING
+"""
+_PIECE = """
+INSERT INTO components (model_id, serial, kit_id, location_id, state_since, $names)
+SELECT model_id, %(serial)s, (SELECT kit_id FROM kits WHERE kit = %(kit)s),
+       (SELECT location_id FROM locations WHERE slug = %(place)s), %(begin)s - interval '30 days', $marks
+FROM models WHERE name = %(model)s
+"""
 _SHELVE = b"""
 INSERT INTO shelves (kit_id, rule, until, severity, reason, shelved_by, shelved_at)
 SELECT a.kit_id, a.rule, %(until)s, a.severity, 'not now', %(who)s, %(now)s

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tests.timeline.language import VERBS, Change, Scenario
+from tests.timeline.language import NOBODY, VERBS, Change, Scenario
 from tests.timeline.stage import Seen
 
 
 def wrong(scenario: Scenario, seen: Sequence[Seen], numbers: dict[float, dict[str, int]]) -> list[str]:
     """Everything that is not as expected, a line each."""
     left = [each for each in seen if each.type in ("alert.opened", "incident.opened")]
+    asked = {(type_of(change), kit, change.rule) for change in scenario.changes for kit in _kits(change, scenario)}
+    left += [each for each in seen if (each.type, each.kit, _about(each)) in asked]
     found: list[str] = []
     for change in scenario.changes:
         matching = [each for each in seen if _is(each, change, scenario)]
@@ -24,18 +26,30 @@ def wrong(scenario: Scenario, seen: Sequence[Seen], numbers: dict[float, dict[st
     return found
 
 
+def type_of(change: Change) -> str:
+    """The type of event that tells of it."""
+    return f"{change.thing}.{VERBS[change.thing][change.verb]}"
+
+
+def _kits(change: Change, scenario: Scenario) -> Sequence[str]:
+    """Whose requests nothing else may happen to than what is expected."""
+    return scenario.of(change.subject) if change.thing == "request" else ()
+
+
+def _about(each: Seen) -> str | None:
+    return each.body.get("rule", each.body.get("cause"))
+
+
 def _is(each: Seen, change: Change, scenario: Scenario) -> bool:
-    incident = change.subject == "incident"
-    type_ = f"{change.thing}.{VERBS[change.thing][change.verb]}"
-    if each.type != type_ or each.body.get("rule", each.body.get("cause")) != change.rule:
+    if each.type != type_of(change) or _about(each) != change.rule:
         return False
     if not change.span.start_s <= each.at_s <= change.span.end_s:
         return False
-    return each.kit is None if incident else each.kit in scenario.of(change.subject)
+    return each.kit is None if change.subject in ("incident", NOBODY) else each.kit in scenario.of(change.subject)
 
 
 def _misses(change: Change, matching: Sequence[Seen], scenario: Scenario) -> Iterator[str]:
-    if change.subject == "incident":
+    if change.subject in ("incident", NOBODY):
         wanted = change.count or 1
     else:
         wanted = change.count or len(scenario.of(change.subject))
@@ -59,4 +73,4 @@ def _misses(change: Change, matching: Sequence[Seen], scenario: Scenario) -> Ite
 
 def _told(each: Seen) -> str:
     minutes, seconds = divmod(each.at_s, 60)
-    return f"{each.type} {each.kit or ''} {each.body.get('rule')} at {minutes:.0f}m{seconds:.0f}s"
+    return f"{each.type} {each.kit or ''} {_about(each)} at {minutes:.0f}m{seconds:.0f}s"

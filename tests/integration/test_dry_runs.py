@@ -28,8 +28,8 @@ def add(database: str, kits: int = 1, **more: Any) -> None:
     execute(
         database,
         "INSERT INTO kits (kit, state, state_since, kit_type, expected_interval_s)"
-        " SELECT 'K-' || g, 'installed', now() - interval '40 d', %s, 300 FROM generate_series(1, %s) g",
-        more.get("kit_type"), kits,
+        " SELECT %s || g, 'installed', now() - interval '40 d', %s, 300 FROM generate_series(1, %s) g",
+        more.get("prefix", "K-"), more.get("kit_type"), kits,
     )  # fmt: skip
     execute(
         database,

@@ -123,6 +123,20 @@ async def test_a_request_becomes_a_ticket_once(database: str, other: Other) -> N
         assert value(database, "SELECT ticket FROM connector_tickets") == "1"
 
 
+async def test_one_ticket_that_cannot_be_read_holds_no_other_up(database: str, other: Other) -> None:
+    async with outbound(database) as here:
+        outlet = await connect(here, other)
+        one, two = await opened(here), await opened(here, "app_fault")
+        await here.send(outlet)
+        other.do("article", ticket=1, body="x" * 1_200_000)
+        other.do("state", ticket=1, state="pending reminder")
+        other.do("state", ticket=2, state="closed")
+        assert await poll(here, outlet) is None
+        assert (state(database, one), state(database, two)) == ("waiting", "resolved")
+        assert value(database, "SELECT failures FROM outlet_queues") == 0
+        assert said(database, one) == []
+
+
 async def test_comments_and_states_go_out_and_nothing_comes_back(database: str, other: Other) -> None:
     async with outbound(database) as here:
         outlet = await connect(here, other)

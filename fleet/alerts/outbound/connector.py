@@ -33,6 +33,8 @@ SQL = load_queries("fleet.alerts.outbound", "connector.sql")
 BATCH = 20
 MOST_COMMENTS = 50
 POLL_EVERY = timedelta(seconds=60)
+UNREAD_FOR = timedelta(days=1)
+"""So long the comments of a ticket that cannot be read are asked for again; its state is taken over all the same."""
 WITHHELD = "(the text of the other side is not kept: look at the ticket)"
 
 
@@ -162,24 +164,46 @@ async def _pass_on(work: Work, outlet: Outlet, system: TicketSystem, ours: Ours,
 
 
 async def _poll(work: Work, outlet: Outlet, system: TicketSystem) -> None:
-    """Take in what changed there; how far was looked is noted when all of it was taken."""
+    """Take in what changed there; how far was looked is noted as far as all of it was taken."""
     now = datetime.now(UTC)
     if outlet.polled_at is not None and now - outlet.polled_at < POLL_EVERY:
         return
     since = outlet.polled_until or now - timedelta(days=1)
     try:
         changed = await system.changed_since(since - OVERLAP)
-        async with work.pool.connection() as connection:
-            values = {"outlet_id": outlet.outlet_id, "tickets": [each.id for each in changed]}
-            mapped = {each.ticket: each for each in await fetch_all(connection, SQL["mapped"], values, Mapped)}
-        for ticket in changed:
-            if ticket.id in mapped and work.going():
-                await _take_in(work, outlet, mapped[ticket.id], ticket, await system.comments(ticket.id))
+        unread = await _take_in_all(work, outlet, system, changed)
     except OutsideError as error:
         raise await work.failed(outlet, [], error.refusal) from error
-    until = max([since, *(each.updated_at for each in changed)])
+    # What could not be read is looked at again for a while, and holds nothing else up meanwhile.
+    behind = [each.updated_at for each in unread if now - each.updated_at < UNREAD_FOR]
+    until = min(behind) if behind else max([since, *(each.updated_at for each in changed)])
     async with work.pool.connection() as connection:
         await connection.execute(SQL["polled"], {"outlet_id": outlet.outlet_id, "now": now, "until": until})
+
+
+async def _take_in_all(work: Work, outlet: Outlet, system: TicketSystem, changed: Sequence[Ticket]) -> list[Ticket]:
+    """Take in each ticket by itself; returns those of which only the state could be taken.
+
+    Raises OutsideError when none of several can be read: then it is the other system, and not a ticket of it.
+    """
+    async with work.pool.connection() as connection:
+        values = {"outlet_id": outlet.outlet_id, "tickets": [each.id for each in changed]}
+        mapped = {each.ticket: each for each in await fetch_all(connection, SQL["mapped"], values, Mapped)}
+    ours = [each for each in changed if each.id in mapped]
+    unread: list[Ticket] = []
+    for ticket in ours:
+        if not work.going():
+            break
+        comments: Sequence[Comment] = ()
+        try:
+            comments = await system.comments(ticket.id)
+        except OutsideError as error:
+            unread.append(ticket)
+            if len(unread) == len(ours) > 1:
+                raise
+            log.warning("comments of a ticket cannot be read", request=mapped[ticket.id].number, reason=str(error))
+        await _take_in(work, outlet, mapped[ticket.id], ticket, comments)
+    return unread
 
 
 async def _take_in(work: Work, outlet: Outlet, ours: Mapped, theirs: Ticket, comments: Sequence[Comment]) -> None:

@@ -17,8 +17,9 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.api import orders as api
 from fleet.api.auth import Call
+from fleet.api.console import handlingwords
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.orders import OrderQuery, ReadOrders, WriteOrders
 from fleet.api.shapes import NumberPath
 from fleet.errors import ConflictError, InvalidError
@@ -130,7 +131,7 @@ async def receive(
             await receiving.receive(call.connection, id, _delivery(form, coming), by=call.principal)
             return RedirectResponse(f"/orders/{id}", HTTPStatus.SEE_OTHER)
         except (ConflictError, InvalidError) as error:
-            refused = str(error)
+            refused = handlingwords.said(language_of(request), error)
     return await _page(request, call, id, coming=coming, errors=errors, refused=refused, sent=form)
 
 
@@ -144,7 +145,7 @@ async def cancel(request: Request, call: WriteOrders, id: NumberPath, form: Anno
     try:
         await orders.cancel(call.connection, id, reason=reason, by=call.principal)
     except ConflictError as error:
-        return await _page(request, call, id, refused=str(error), cancelling=form)
+        return await _page(request, call, id, refused=handlingwords.said(language_of(request), error), cancelling=form)
     return RedirectResponse(f"/orders/{id}", HTTPStatus.SEE_OTHER)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from psycopg import Rollback
 from fleet.access.roles import Permission
 from fleet.api import steps
 from fleet.api.auth import Call, MoveKits
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console import handlingwords
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.console.scanlist import Said, ScanForm, Scanned, gathered, ref
 from fleet.api.steps import MoveComponents
 from fleet.errors import FleetError
@@ -36,12 +38,12 @@ Outcomes = Literal["possible", "done", "same", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became, or would become, of one thing; `said` is a text, or `unmet` what stands in the way."""
+    """What became, or would become, of one thing; `error` says why not, or `unmet` what stands in the way."""
 
     outcome: Outcomes
     key: str = ""
     values: tuple[str, ...] = ()
-    said: str = ""
+    error: FleetError | None = None
     unmet: tuple[steps.Missing, ...] = ()
     states: tuple[str, str] | None = None
 
@@ -154,7 +156,7 @@ async def _tried(call: Call, kit: str, change: swaps.Swap, *, dry_run: bool) -> 
             if dry_run:
                 raise Rollback(transaction)
     except FleetError as error:
-        return Result("refused", said=str(error))
+        return Result("refused", error=error)
     return result
 
 
@@ -195,7 +197,7 @@ def _item(index: int, thing: Thing, form: ScanForm) -> bulk.Item:
 
 def _of_move(moved: handling.Moved, *, kept: bool) -> Result:
     if not isinstance(moved.result, tuple):
-        return Result("refused", said=str(moved.result))
+        return Result("refused", error=moved.result)
     if not moved.result:
         return Result("same", "scan_there_already")
     return Result("done" if kept else "possible", "scan_moved" if kept else "scan_would_move")
@@ -221,7 +223,7 @@ def _refused(refusal: bulk.Refusal) -> Result:
             return Result("refused", unmet=tuple(steps.missing(each) for each in refusal.unmet))
         case NotAllowed():
             return Result("refused", "scan_no_step", states=(refusal.source, refusal.target))
-    return Result("refused", said=str(refusal))
+    return Result("refused", error=refusal)
 
 
 def _summary(results: Mapping[Subject, Result], *, kept: bool, dry_run: bool) -> Said:
@@ -251,6 +253,7 @@ async def _page(request: Request, call: Call, form: ScanForm, listed: Scanned, a
         ref=ref,
         said=said,
         results=acted.results if acted else {},
+        worded=partial(handlingwords.said, language_of(request)),
         errors=errors,
         steps=offered,
         can_move=handling.can_move(listed.things),

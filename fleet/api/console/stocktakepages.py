@@ -15,8 +15,9 @@ from pydantic import Field
 from fleet.access.roles import Permission
 from fleet.api import stocktakes as api
 from fleet.api.auth import Call
+from fleet.api.console import handlingwords
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.console.scanlist import (
     MAX_ASKED,
     MAX_CODES,
@@ -29,6 +30,7 @@ from fleet.api.console.scanlist import (
     subject_of,
     unclear_of,
 )
+from fleet.api.console.texts import Language
 from fleet.api.shapes import NumberPath
 from fleet.api.stocktakes import ReadStock, ResultQuery, StocktakeQuery, WriteStock
 from fleet.db.rows import Connection
@@ -131,16 +133,17 @@ async def stocktake_page(
 @router.post("/stocktakes/{id}/scan")
 async def scan(request: Request, call: WriteStock, id: NumberPath, form: Annotated[CountForm, Form()]) -> Response:
     """Note what is there."""
+    language = language_of(request)
     unclear = unclear_of(form.asked)
     said: list[Said] = []
     if picked := subject_of(form.pick.partition("=")[0]):
         unclear.pop(form.pick.partition("=")[2], None)
-        said.append(await _noted(call, id, [picked]))
+        said.append(await _noted(call, id, language, [picked]))
     elif form.drop.startswith("="):
         unclear.pop(form.drop[1:], None)
     for typed in form.code:
         if typed.strip():
-            said.append(await _scanned(call, id, typed, unclear))
+            said.append(await _scanned(call, id, typed, unclear=unclear, language=language))
     wanted = [each for found in unclear.values() for each in found]
     seen = {each.subject: each for each in await handling.things(call.connection, wanted)}
     return await _page(request, call, id, ResultQuery(), said=said, asked=asked_about(unclear, seen))
@@ -160,7 +163,9 @@ async def close(request: Request, call: WriteStock, id: NumberPath, form: Annota
     try:
         await stocktakes.close(call.connection, id, await _resolutions(call.connection, id, form), by=call.principal)
     except (ConflictError, InvalidError) as error:
-        return await _page(request, call, id, ResultQuery(), refused=str(error), sent=form)
+        return await _page(
+            request, call, id, ResultQuery(), refused=handlingwords.said(language_of(request), error), sent=form
+        )
     return RedirectResponse(f"/stocktakes/{id}", HTTPStatus.SEE_OTHER)
 
 
@@ -170,33 +175,35 @@ async def cancel(request: Request, call: WriteStock, id: NumberPath, form: Annot
     try:
         await stocktakes.cancel(call.connection, id, by=call.principal)
     except ConflictError as error:
-        return await _page(request, call, id, ResultQuery(), refused=str(error))
+        return await _page(request, call, id, ResultQuery(), refused=handlingwords.said(language_of(request), error))
     return RedirectResponse("/stocktakes", HTTPStatus.SEE_OTHER)
 
 
-async def _scanned(call: Call, id: int, typed: str, unclear: dict[str, Sequence[Subject]]) -> Said:
+async def _scanned(
+    call: Call, id: int, typed: str, *, unclear: dict[str, Sequence[Subject]], language: Language
+) -> Said:
     meaning = await handling.meaning_of(call.connection, typed)
     code = printable(meaning.code)
     if meaning.forbidden:
         return Said("scan_forbidden", bad=True)
     if not meaning.subjects:
-        return await _noted(call, id, [], code)
+        return await _noted(call, id, language, [], code)
     if len(meaning.subjects) == 1:
-        return await _noted(call, id, meaning.subjects)
+        return await _noted(call, id, language, meaning.subjects)
     if len(unclear) >= MAX_ASKED and code not in unclear:
         return Said("scan_too_unclear", (MAX_ASKED,), bad=True)
     unclear[code] = meaning.subjects
     return Said("scan_ambiguous", (code,), bad=True)
 
 
-async def _noted(call: Call, id: int, subjects: Sequence[Subject], code: str | None = None) -> Said:
+async def _noted(call: Call, id: int, language: Language, subjects: Sequence[Subject], code: str | None = None) -> Said:
     pieces = [each for each in subjects if isinstance(each, int)]
     kits = [each for each in subjects if isinstance(each, str)]
     codes = [] if code is None else [code]
     try:
         (found,) = await scanning.scan(call.connection, id, codes, component_ids=pieces, kits=kits, by=call.principal)
     except (ConflictError, InvalidError) as error:
-        return Said("stocktake_refused", (str(error),), bad=True)
+        return Said("stocktake_refused", (handlingwords.said(language, error),), bad=True)
     return Said(f"stocktake_{found.outcome}", (found.code,), bad=found.outcome == "unknown")
 
 

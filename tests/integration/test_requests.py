@@ -437,7 +437,7 @@ async def test_what_somebody_reported_is_ended_by_somebody_only(world: Desk, aga
         "SELECT body ->> 'stays_for' FROM request_events WHERE body ? 'cleared' ORDER BY event_id"
     )
     assert said[-1] == "reported"
-    solved = {"cause": "peripheral_fault", "remedy": "swapped_piece", "resolution": None}
+    solved: dict[str, Any] = {"cause": "peripheral_fault", "remedy": "swapped_piece", "resolution": None}
     assert await desk.resolve(world.connection, speaks, **solved, by=AGENT) is None
     returned = await world.alert(kit, "version_drift" if again else "silent", "minor")
     assert await world.open(returned) == 1, "within the window it is the same request"
@@ -506,7 +506,7 @@ async def test_a_kit_that_moves_while_it_fails_has_a_request_where_it_is(world: 
     await world.open(alert)
     number = await world.value("SELECT number FROM service_requests")
     if ended != "open":
-        said = {"cause": "use_error", "remedy": "advice", "resolution": None}
+        said: dict[str, Any] = {"cause": "use_error", "remedy": "advice", "resolution": None}
         assert await desk.resolve(world.connection, number, **said, by=SYSTEM) is None
     if ended == "closed":
         changes = {"state": "closed", "reason": "seen to"}

@@ -99,6 +99,9 @@ async def test_a_calendar_is_edited_by_whoever_saw_it_last(database: str) -> Non
     ("changes", "field"),
     [
         ({"hours": {}}, "hours"),
+        ({"hours": {"mon": [["08:00", "08:01"]]}}, "hours"),
+        ({"time_zone": "localtime"}, "time_zone"),
+        ({"time_zone": "Europe/Atlantis"}, "time_zone"),
         ({"hours": {"mon": [["16:00", "08:00"]]}}, "hours"),
         ({"hours": {"mon": [["08:00", "12:00"], ["12:00", "13:00"]]}}, "hours"),
         ({"hours": {"mon": [["08:00", "25:00"]]}}, "mon"),

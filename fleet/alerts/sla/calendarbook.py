@@ -27,6 +27,8 @@ Hours = list[list[str]]
 
 COUNTRIES = ("DK",)
 MAX_DAYS = 400
+LEAST_OPEN_MIN = 240
+"""A desk that is open less in a week can promise nothing in hours, and its dates would take years of days to reckon."""
 WORKING_DAYS = "working-days"
 """The calendar that working days are counted by where no contract says otherwise; there from the beginning."""
 AROUND_THE_CLOCK = "always"
@@ -144,7 +146,7 @@ async def delete_calendar(connection: Connection, slug: str) -> None:
 
 def check(values: Mapping[str, Any]) -> None:
     """Refuse what is no calendar; raises InvalidError naming the field."""
-    if values["time_zone"] not in available_timezones():
+    if values["time_zone"] not in time_zones():
         raise InvalidError("time_zone", "there is no such time zone, for example Europe/Copenhagen")
     if values["holidays"] not in (None, *COUNTRIES):
         raise InvalidError("holidays", f"known are the public holidays of {', '.join(COUNTRIES)}")
@@ -152,8 +154,10 @@ def check(values: Mapping[str, Any]) -> None:
         if name not in WEEKDAYS:
             raise InvalidError("hours", f"weekdays are {', '.join(WEEKDAYS)}")
         _check_hours("hours", hours)
-    if not values["always"] and not any(values["hours"].values()):
-        raise InvalidError("hours", "it is never open")
+    if not values["always"] and _open_min(values["hours"]) < LEAST_OPEN_MIN:
+        raise InvalidError(
+            "hours", f"it is open less than {LEAST_OPEN_MIN // 60} hours a week: nothing could be promised"
+        )
     for name, how in values["optional_days"].items():
         if name not in OPTIONAL_DAYS or how not in ("closed", "half"):
             raise InvalidError("optional_days", f"{', '.join(OPTIONAL_DAYS)} can be closed or half")
@@ -162,6 +166,11 @@ def check(values: Mapping[str, Any]) -> None:
         raise InvalidError("days", f"a day stands there twice, or there are more than {MAX_DAYS}")
     for each in values["days"]:
         _check_hours("days", each["hours"])
+
+
+def time_zones() -> frozenset[str]:
+    """Time zones that mean the same on every machine, by their names in the IANA database."""
+    return frozenset(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +218,10 @@ def _check_hours(name: str, hours: Hours) -> None:
         if not at < start < end <= DAY_MIN:
             raise InvalidError(name, "hours are in order and apart, from 00:00 to 24:00 at most")
         at = end
+
+
+def _open_min(week: Mapping[str, Hours]) -> int:
+    return sum(end - start for hours in week.values() for start, end in spans_of(hours))
 
 
 async def _lock(connection: Connection, slug: str) -> CalendarRow | None:

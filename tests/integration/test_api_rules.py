@@ -218,3 +218,16 @@ async def test_a_dry_run_is_of_what_the_caller_sees(database: str) -> None:
         assert (await bound.post(f"{STORAGE}/dry-run", json={"days": 1})).json()["kits"] == 0
         problem(await bound.post(f"{STORAGE}/dry-run", json={"kits": ["K-1"]}), 422, "kits")
         problem(await bound.post(f"{STORAGE}/dry-run", json={"days": 31}), 422, "days")
+
+
+async def test_a_rule_that_could_never_speak_is_refused(database: str) -> None:
+    never = {"parameters": {"below_percent": 10, "from_percent": 90}}
+    async with api(database, Role.MDM_ADMIN) as client:
+        for method, path, body in (
+            ("PATCH", "/rules/not_charging", never),
+            ("POST", "/rules/not_charging/dry-run", {**never, "days": 7}),
+        ):
+            answer = await client.request(method, f"/api/v1{path}", json=body)
+            assert answer.status_code == 422, answer.text
+            assert answer.json()["errors"][0]["field"] == "parameters.from_percent"
+            assert "10" in answer.json()["errors"][0]["detail"]

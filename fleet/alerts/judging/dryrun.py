@@ -17,7 +17,7 @@ from fleet.alerts import mass
 from fleet.alerts.cohorts import Cohort
 from fleet.alerts.judging import editing, retelling, together
 from fleet.alerts.judging.catalogue import CATALOGUE, About, Source
-from fleet.alerts.judging.parameters import checked
+from fleet.alerts.judging.parameters import able_to_speak, checked
 from fleet.alerts.judging.replay import Episode, Played, play
 from fleet.alerts.judging.retelling import SQL, Past, TooMuchError
 from fleet.alerts.judging.settings import varied
@@ -32,7 +32,7 @@ STATEMENT_TIMEOUT_MS = 20_000
 MOST_KITS = {Source.HEARTBEAT: 200, Source.CLOCK: 1_000, Source.REPORT: 1_000, Source.BOOKS: 1_000}
 """Kits of one dry run, fewer where every heartbeat is told again; of a larger fleet a sample by number."""
 KITS_AT_ONCE = 20
-MESSAGES_AT_ONCE = 50_000
+MESSAGES_AT_ONCE = 20_000
 """Heartbeats that a batch of kits may be expected to have; it has fewer kits where they are many."""
 MOST_TOLD = 500
 """Kits listed with what would have opened."""
@@ -179,12 +179,13 @@ async def run(connection: Connection, name: str, order: Order, now: datetime) ->
     deadline_s = perf_counter() + DEADLINE_S
     past = await retelling.past(connection, rule.rule, kits, result.begin, result.end)
     result.outages, result.deaf_s, result.known_from = len(past.outages), past.deaf_s, past.known_from
+    trial = _Trial(rule, flap, past, order.variants, deadline_s)
     for some in _batches(kits, about.source, order.days):
         if perf_counter() > deadline_s:
             result.complete = False
             break
         try:
-            await _some(connection, _Trial(rule, flap, past, order.variants), some, result)
+            await _some(connection, trial, some, result)
         except TooMuchError:
             result.complete = False
     _gather(past, kits, result)
@@ -193,12 +194,13 @@ async def run(connection: Connection, name: str, order: Order, now: datetime) ->
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What is tried."""
+    """What is tried, and until when, by this process's own clock."""
 
     rule: Rule
     flap: Flap
     past: Past
     with_variants: bool
+    deadline_s: float
 
     def rule_of(self, kit_id: int) -> Rule:
         """The rule for one kit."""
@@ -208,7 +210,7 @@ class _Trial:
 def _tried(row: editing.RuleRow, about: About, changes: Mapping[str, Any]) -> Rule:
     """The rule as it is set, with the changes laid over it."""
     base = checked(about.parameters, row.parameters)
-    parameters = checked(about.parameters, changes.get("parameters") or {}, base=base)
+    parameters = able_to_speak(checked(about.parameters, changes.get("parameters") or {}, base=base))
     told = merged(row, changes, ("severity", "for_s", "keep_firing_for_s", "enabled"))
     priority = PRIORITY_OF[told["severity"]] if told["severity"] != row.severity else Priority(row.priority)
     return Rule(about.default.rule, line=Line(row.line), priority=priority, parameters=parameters, **told)
@@ -254,6 +256,9 @@ async def _some(connection: Connection, trial: _Trial, kits: Sequence[Mapping[st
         did[row.pop("kit_id")].append(Did(**row))
     stories = await retelling.stories(connection, past, kits)
     for kit in kits:
+        if perf_counter() > trial.deadline_s:
+            result.complete = False
+            return
         kit_id = kit["kit_id"]
         rule, story = trial.rule_of(kit_id), stories.get(kit_id)
         spells = past.spells.get(kit_id, ())

@@ -12,7 +12,7 @@ from psycopg import errors
 from psycopg.types.json import Jsonb
 
 from fleet.alerts.judging.catalogue import CATALOGUE
-from fleet.alerts.judging.parameters import checked, plain
+from fleet.alerts.judging.parameters import able_to_speak, checked, plain
 from fleet.alerts.rules import PRIORITY_OF, RuleName
 from fleet.db.queries import load_queries
 from fleet.db.rows import Connection, fetch_all, fetch_one, fetch_value
@@ -227,7 +227,7 @@ def _rule_after(before: RuleRow, changes: Mapping[str, Any]) -> dict[str, Any]:
     after = merged(before, given, RULE_FIELDS)
     kind = CATALOGUE[RuleName(before.rule)].parameters
     base = checked(kind, before.parameters)
-    after["parameters"] = plain(checked(kind, given.get("parameters") or {}, base=base))
+    after["parameters"] = plain(able_to_speak(checked(kind, given.get("parameters") or {}, base=base)))
     return after
 
 

@@ -142,6 +142,14 @@ def checked(kind: type[Parameters], given: Mapping[str, Any], *, base: Parameter
     return kind(**values)
 
 
+def able_to_speak(parameters: Parameters) -> Parameters:
+    """The same; raises InvalidError when no kit could ever be as they say. For what people set, not for what is kept."""
+    if isinstance(parameters, NotCharging) and parameters.from_percent >= parameters.below_percent:
+        told = f"must be below below_percent, which is {parameters.below_percent:g}: the rule would never speak"
+        raise InvalidError("parameters.from_percent", told)
+    return parameters
+
+
 def plain(parameters: Parameters) -> dict[str, float]:
     """The values by name, as they are stored."""
     return {each.name: float(getattr(parameters, each.name)) for each in fields(parameters)}

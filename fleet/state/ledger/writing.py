@@ -142,7 +142,10 @@ def explained(illegal: Illegal, log: Log) -> str:
     what = "it" if new else f"what is in the books ({when})"
     held = log.kits.get(illegal.kit_id or 0)
     kit = "another kit" if held is None else f"kit {held.kit}"
-    piece = log.components.get(event.component_id or event.removed_id or 0)
+    pieces = (event.component_id, event.removed_id)
+    if illegal.code is IllegalCode.NOT_IN_THE_KIT:
+        pieces = pieces[::-1]  # of a swap it is the piece that was to come out
+    piece = log.components.get(pieces[0] or pieces[1] or 0)
     name = "the component" if piece is None else f"component {piece.serial}"
     told = {"what": what, "name": name, "kit": kit, "state": illegal.state, "target": illegal.target, "when": when}
     return _WHY[illegal.code].format_map(told)

@@ -143,7 +143,7 @@ def checked(kind: type[Parameters], given: Mapping[str, Any], *, base: Parameter
 
 
 def able_to_speak(parameters: Parameters) -> Parameters:
-    """The same; raises InvalidError when no kit could ever be as they say. For what people set, not for what is kept."""
+    """The same; raises InvalidError when no kit could ever be as they say. For what is set, not for what is kept."""
     if isinstance(parameters, NotCharging) and parameters.from_percent >= parameters.below_percent:
         told = f"must be below below_percent, which is {parameters.below_percent:g}: the rule would never speak"
         raise InvalidError("parameters.from_percent", told)

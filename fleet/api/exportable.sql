@@ -192,7 +192,7 @@ WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY c.slug, array_position(ARRAY['urgent', 'high', 'normal', 'low'], t.priority);
 
 -- name: maintenance_windows
-SELECT w.window_id, w.title, o.slug AS organisation, w.kit_type, m.manufacturer, m.name AS model, w.programme,
+SELECT w.window_id, w.title, o.slug AS organisation, l.slug AS location, w.kit_type, m.manufacturer, m.name AS model, w.programme,
        CASE WHEN w.names_kits THEN (SELECT coalesce(jsonb_agg(k.kit ORDER BY k.kit), '[]')
                                     FROM maintenance_window_kits n JOIN kits k USING (kit_id)
                                     WHERE n.window_id = w.window_id) END AS kits,
@@ -200,6 +200,7 @@ SELECT w.window_id, w.title, o.slug AS organisation, w.kit_type, m.manufacturer,
        w.created_at
 FROM maintenance_windows w
 LEFT JOIN models m USING (model_id)
+LEFT JOIN locations l ON l.location_id = w.location_id
 LEFT JOIN organisations o ON o.organisation_id = w.organisation_id
 WHERE %(organisation)s::text IS NULL OR o.slug = %(organisation)s
 ORDER BY w.window_id;

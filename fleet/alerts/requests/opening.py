@@ -106,7 +106,9 @@ async def resolve_for_incident(connection: Connection, incident_id: int, now: da
     for request in locked.values():
         if request.request_id in reported:
             continue
-        body = {"from": request.now.state, "to": "resolved", "resolution": why[request.request_id]}
+        resolution = why[request.request_id]
+        body = {"from": request.now.state, "to": "resolved", "resolution": resolution}
+        body |= {"because": resolution} if resolution in placing.NOT_SOLVED else {}
         changes.append(Change(request, [Entry(What.STATE, SYSTEM, now, body)]))
     await writing.append(connection, changes, now)
     return len(changes)

@@ -113,6 +113,8 @@ def cleared(alerts: list[Cleared], standing: Standing, now: datetime, *, reporte
         body = {"from": standing.state, "to": "closed", "resolution": told}
     else:
         body = {"from": standing.state, "to": "resolved", "resolution": last.resolution}
-        if standing.state == "open" and standing.assignee is None and last.resolution not in NOT_SOLVED:
+        if last.resolution in NOT_SOLVED:
+            body["because"] = last.resolution
+        elif standing.state == "open" and standing.assignee is None:
             body |= {"cause": SELF_CLEARED, "remedy": SELF_CLEARED}
     return [*entries, Entry(What.STATE, SYSTEM, now, body)]

@@ -61,6 +61,7 @@ class WindowForm(ConsoleForm):
 
     title: str = Field("", max_length=200)
     organisation: str = Field("", max_length=63)
+    location: str = Field("", max_length=63)
     kits: str = Field("", max_length=70_000)
     kit_type: str = Field("", max_length=200)
     model_id: str = Field("", max_length=12)
@@ -84,6 +85,7 @@ class WindowForm(ConsoleForm):
             starts_at=_moment("starts_at", self.starts_at),
             ends_at=ends_at,
             organisation=self.organisation.strip() or None,
+            location=self.location.strip() or None,
             kits=self.kits.replace(",", " ").split() or None,
             kit_type=self.kit_type.strip() or None,
             model_id=int(self.model_id) if self.model_id else None,

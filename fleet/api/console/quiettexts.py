@@ -50,6 +50,7 @@ QUIETING: dict[str, tuple[str, str]] = {
     "window_open_now": ("is on now", "åbent nu"),
     "window_organisation": ("Organisation, with what is below it", "Organisation med alt under den"),
     "window_plan": ("Plan", "Planlæg"),
+    "window_location": ("Only this place (short name) and its kits", "Kun dette sted (kortnavn) og dets telekit"),
     "window_programme": ("Only this programme", "Kun dette program"),
     "window_refused": ("The window was not planned:", "Vinduet blev ikke planlagt:"),
     "window_repeat": ("Repeats", "Gentages"),

@@ -213,16 +213,16 @@ def _kinds(sample: Sample) -> dict[str, Draw]:
 
 
 def _audited(sample: Sample, chance: random.Random) -> dict[str, Draw]:
-    """The audit by what somebody looks for in it, and a day of it as a file."""
+    """The audit by what somebody looks for in it, and half a day of it as a file, which is a page of an export."""
 
     def ask(names: tuple[str, ...], _: Any) -> tuple[str, Any]:
         line = chance.choice(sample.told)
         chosen = "".join(f"&{name}={quote(line[name])}" for name in names)
         return f"/api/v1/audit?limit={PAGE}{chosen}", None
 
-    def day(_: Any) -> tuple[str, Any]:
+    def export(_: Any) -> tuple[str, Any]:
         line = chance.choice(sample.told)
-        return f"/api/v1/audit/export?at_from={quote(line['day'])}&at_to={quote(line['next_day'])}", None
+        return f"/api/v1/audit/export?at_from={quote(line['midnight'])}&at_to={quote(line['noon'])}", None
 
     filters = {
         "actor": ("actor",),
@@ -234,7 +234,7 @@ def _audited(sample: Sample, chance: random.Random) -> dict[str, Draw]:
         "organisation": ("organisation",),
         "actor_and_action": ("actor", "action"),
     }
-    return {f"audit_{name}": partial(ask, names) for name, names in filters.items()} | {"audit_export_day": day}
+    return {f"audit_{name}": partial(ask, names) for name, names in filters.items()} | {"audit_export": export}
 
 
 def _page(path: str, before: Any) -> tuple[str, Any]:

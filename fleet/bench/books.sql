@@ -189,9 +189,9 @@ WHERE k.state = 'in_stock' AND k.kit_id %% %(every)s::integer = 0
 ORDER BY md5(k.kit) LIMIT 500;
 
 -- name: told
--- Lines of the audit about what is somebody's, with a day of theirs.
+-- Lines of the audit about what is somebody's, with half a day of theirs.
 SELECT a.actor, a.principal, a.action, a.subject_kind, a.subject, k.kit, o.slug AS organisation,
-       to_char(a.at, 'YYYY-MM-DD"T"00:00:00"Z"') AS day, to_char(a.at + interval '1 day', 'YYYY-MM-DD"T"00:00:00"Z"') AS next_day
+       to_char(a.at, 'YYYY-MM-DD"T"00:00:00"Z"') AS midnight, to_char(a.at, 'YYYY-MM-DD"T"12:00:00"Z"') AS noon
 FROM audit a JOIN organisations o USING (organisation_id) JOIN kits k USING (kit_id)
 WHERE %(organisation)s::text IS NULL OR a.organisation_id = ANY (scope_of(
     (SELECT organisation_id FROM organisations WHERE slug = %(organisation)s)))

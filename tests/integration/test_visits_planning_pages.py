@@ -11,7 +11,7 @@ from fleet.access.roles import Role
 from tests.api import caller, make_token, running_app
 from tests.books_world import API, made
 from tests.support import execute, rows, value
-from tests.visits_world import World, day, plan, world
+from tests.visits_world import World, day, heard, plan, world
 
 FORM = {"kind": "swap", "planned_on": day(1), "crew": "van-1"}
 DANISH = {"Accept-Language": "da"}
@@ -183,3 +183,26 @@ async def test_one_visit_is_printed_with_what_is_told_at_the_door(database: str)
             assert said in sheet.text
         assert "style-src 'sha256-" in sheet.headers["content-security-policy"]
         assert (await at.logistics.get("/visits/V-2026-999999/print")).status_code == 404
+
+
+async def test_a_visit_to_a_home_asks_which_kit_was_set_up(database: str) -> None:
+    async with world(database) as at:
+        visit = await plan(at.logistics, kit=None, placement_id=at.placement)
+        path = f"/visits/{visit['number']}"
+        assert "The kit that was set up" in (await at.logistics.get(path)).text
+        said = {"act": "complete", "instruction_given": "yes", "receipt": "citizen"}
+        missing = await at.logistics.post(path, data=said, headers=DANISH)
+        assert 'id="complete-new_kit-wrong"' in missing.text
+        heard(database)
+        answer = await at.logistics.post(path, data={**said, "new_kit": "K-1"})
+        assert answer.status_code == 303, answer.text
+        assert value(database, "SELECT state FROM kits") == "installed"
+
+
+async def test_a_step_of_the_kit_says_what_is_wrong_beside_the_field(database: str) -> None:
+    async with world(database, "installed") as at:
+        sent = {"to": "paused", "reason": "of 010190-1234"}
+        refused = await at.support.post("/kits/K-1/step", data=sent, headers=DANISH)
+        assert refused.status_code == 409
+        assert 'id="step-reason-wrong">ligner et personnummer' in refused.text
+        assert 'value="of 010190-1234"' in refused.text

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -17,7 +18,8 @@ from fleet.api import kits, steps
 from fleet.api.auth import Call, MoveKits, ReadKits
 from fleet.api.console import glance
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import refusal
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.kitdetail import kit_detail
 from fleet.api.shapes import KitPath, PageQuery
 from fleet.api.visitacts import DENMARK
@@ -57,9 +59,10 @@ class StepForm(ConsoleForm):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a step was not taken: no such step, what stands in its way, or something else in `detail`."""
+    """Why a step was not taken: no such step, what stands in its way, wrong `fields`, or something else in `detail`."""
 
     detail: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
     state: str | None = None
     target: str | None = None
     unmet: tuple[steps.Missing, ...] = ()
@@ -76,7 +79,10 @@ async def take_step(request: Request, call: MoveKits, kit: KitPath, form: Annota
     """Take a step; when something stands in the way the page says what, with the form as it was sent."""
     try:
         outcome = await take_kit_step(call.connection, kit, form.step(), by=call.principal)
-    except (FleetError, ValueError) as error:
+    except FleetError as error:
+        told = refusal(language_of(request), error)
+        refused = Refused(detail=told.said, fields=told.fields)
+    except ValueError as error:
         refused = Refused(detail=str(error))
     else:
         match outcome:

@@ -21,7 +21,13 @@ Act = Literal["start", "complete", "fail", "plan", "bring", "cancel"]
 SWAP_ROWS = 3
 """Pieces that one form exchanges; more of them in another kit are the API's."""
 
-FORM_NAMES: Mapping[str, str] = {"arrived_at": "arrived", "remove": "removed", "by": "workshop", "actions": "outgoing"}
+FORM_NAMES: Mapping[str, str] = {
+    "arrived_at": "arrived",
+    "remove": "removed",
+    "by": "workshop",
+    "actions": "outgoing",
+    "kit": "new_kit",
+}
 """Fields of the API that the form calls otherwise."""
 
 
@@ -97,18 +103,20 @@ async def _complete(call: Call, number: str, form: ActForm) -> None:
 
 async def _actions(call: Call, kind: Kind, form: ActForm) -> list[dict[str, Any]]:
     """What the form says was done to the books; none where the kind's usual is meant."""
-    location = form.location.strip() or None
+    down = {"do": "take_down", "location": form.location.strip() or None}
+    install = {"do": "install", "kit": form.new_kit.strip()}
     if form.entered_already:
         return []
-    if kind is Kind.TAKE_DOWN:
-        return [{"do": "take_down", "location": location}]
-    if kind is Kind.CALIBRATION:
-        return [*_calibrations(form), *await _swaps(call, form)]
-    if kind is not Kind.SWAP:
-        return []
-    if new := form.new_kit.strip():
-        return [{"do": "take_down", "location": location}, {"do": "install", "kit": new}]
-    return await _swaps(call, form)
+    match kind:
+        case Kind.TAKE_DOWN:
+            return [down]
+        case Kind.INSTALL:
+            return [install] if install["kit"] else []
+        case Kind.CALIBRATION:
+            return [*_calibrations(form), *await _swaps(call, form)]
+        case Kind.SWAP:
+            return [down, install] if install["kit"] else await _swaps(call, form)
+    return []
 
 
 async def _swaps(call: Call, form: ActForm) -> list[dict[str, Any]]:

@@ -46,6 +46,7 @@ VISITS: dict[str, tuple[str, str]] = {
     "visit_instruction": ("Instruction was given", "Der er givet instruktion"),
     "visit_is_urgent": ("It is urgent", "Det haster"),
     "visit_kind": ("Kind of visit", "Slags udkørsel"),
+    "visit_kit_set_up": ("The kit that was set up", "Det telekit, der blev sat op"),
     "visit_location": ("Where the old equipment goes", "Hvor det gamle udstyr kommer hen"),
     "visit_missing": ("Action {}, {}:", "Handling {}, {}:"),
     "visit_more_pieces": ("More pieces", "Flere dele"),

@@ -136,22 +136,26 @@ WITH standing AS MATERIALIZED (
 ), suspects AS MATERIALIZED (
     SELECT k.kit_id, greatest(k.state_since, %(since)s::timestamptz) AS after
     FROM kits k JOIN kit_latest l USING (kit_id)
-    LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
-    WHERE k.state = ANY(%(states)s) AND l.received_at > %(since)s::timestamptz
+    LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software' AND s.kit_id BETWEEN %(first)s AND %(last)s
+    WHERE k.state = ANY(%(states)s) AND l.received_at > %(since)s::timestamptz AND l.kit_id BETWEEN %(first)s AND %(last)s
       AND k.kit_id BETWEEN %(first)s AND %(last)s AND (%(kit_ids)s::integer[] IS NULL OR k.kit_id = ANY(%(kit_ids)s))
       AND (l.boot <> s.boot OR k.kit_id IN (SELECT kit_id FROM standing))
     ORDER BY k.kit_id IN (SELECT kit_id FROM standing) DESC, hashint8(k.kit_id # extract(epoch FROM %(since)s::timestamptz)::bigint)
     LIMIT %(most_kits)s
 ), live AS (
-    SELECT h.kit_id, h.boot, h.received_at, h.time, h.seq, lag(h.boot) OVER w AS before
-    FROM suspects s JOIN heartbeats h ON h.kit_id = s.kit_id
-    WHERE h.time > %(since)s::timestamptz AND h.clock_offset_s IS NULL
-      AND h.received_at - h.time BETWEEN - %(live)s::interval AND %(live)s::interval
-      AND h.received_at > greatest(s.after, (
-          SELECT max(lower(c.during)) + %(after_change)s::interval
-          FROM kit_components c JOIN components p USING (component_id) JOIN models m USING (model_id)
-          WHERE c.kit_id = s.kit_id AND m.kind = 'tablet'))
-    WINDOW w AS (PARTITION BY h.kit_id ORDER BY h.received_at, h.time, h.boot, h.seq)
+    -- OFFSET keeps it to looking kits up, however much history there is.
+    SELECT s.kit_id, h.boot, h.received_at, h.time, h.seq, lag(h.boot) OVER w AS before
+    FROM suspects s CROSS JOIN LATERAL (
+        SELECT b.boot, b.received_at, b.time, b.seq
+        FROM heartbeats b
+        WHERE b.kit_id = s.kit_id AND b.time > %(since)s::timestamptz AND b.clock_offset_s IS NULL
+          AND b.received_at - b.time BETWEEN - %(live)s::interval AND %(live)s::interval
+          AND b.received_at > greatest(s.after, (
+              SELECT max(lower(c.during)) + %(after_change)s::interval
+              FROM kit_components c JOIN components p USING (component_id) JOIN models m USING (model_id)
+              WHERE c.kit_id = s.kit_id AND m.kind = 'tablet'))
+        OFFSET 0) h
+    WINDOW w AS (PARTITION BY s.kit_id ORDER BY h.received_at, h.time, h.boot, h.seq)
 ), marked AS (
     SELECT kit_id, boot, received_at,
            count(*) FILTER (WHERE boot IS DISTINCT FROM before)

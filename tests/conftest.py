@@ -36,7 +36,7 @@ _numbers = count(1)
 # What only Mosquitto can do is tested where it is installed; the legs on the real things have it.
 collect_ignore = [] if mosquitto() else ["integration/test_ingest_secured.py", "faults"]
 if not guarded_broker.installed() or os.environ.get("FLEET_TEST_BROKER") == "rumqttd":
-    collect_ignore.append("integration/test_credentials_broker.py")
+    collect_ignore += ["integration/test_credentials_broker.py", "integration/test_credentials_doctor.py"]
 
 # How long an example takes says more about the machine than about the code.
 hypothesis_settings.register_profile("fleet", deadline=None, print_blob=True)

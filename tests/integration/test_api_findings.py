@@ -11,7 +11,7 @@ import pytest
 from fleet.access.roles import Role
 from fleet.state.findings.kinds import ABOUT, Kind
 from tests.api import api, caller, make_token, pages, problem, running_app
-from tests.integration.test_findings import opened
+from tests.findings_world import opened
 from tests.support import execute, rows, value
 
 PATH = "/api/v1/findings"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.integration.test_findings import opened
+from tests.findings_world import opened
 from tests.logistics_world import API, World, day, items, logistics, made, order, stocked
 from tests.support import rows, value
 

@@ -10,7 +10,7 @@ import pytest
 
 from fleet.state.findings import store
 from fleet.state.findings.store import Part, Settled
-from tests.integration.test_findings import Books, opened
+from tests.findings_world import Books, opened
 
 
 @pytest.fixture

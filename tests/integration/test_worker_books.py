@@ -15,7 +15,7 @@ from fleet.alerts.massevents import counting
 from fleet.db import roles
 from fleet.state.findings import store
 from tests.alerts_world import World
-from tests.integration.test_findings import Books, opened
+from tests.findings_world import Books, opened
 from tests.support import eventually, execute, process, rows, value
 
 RULE = "books_against_reality"

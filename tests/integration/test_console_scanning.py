@@ -48,6 +48,8 @@ async def test_everything_on_a_label_is_understood(database: str) -> None:
         assert again.text.count("stands on the list already") == 3
         less = await scan(at.a, "", items=listed(page), drop="k:K-0001")
         assert listed(less) == [f"c:{scale}", f"c:{tablet}"]
+        many = await scan(at.a, *["TAB-1"] * 60, "SC-8877")
+        assert listed(many) == [f"c:{scale}", f"c:{tablet}"]
         link = await scan(at.a, "https://fleet.example.dk/kits/K-0001", "(01)05712345678901(21)SC-8877")
         assert listed(link) == [f"c:{scale}", "k:K-0001"]
 

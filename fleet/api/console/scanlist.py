@@ -16,7 +16,8 @@ from fleet.state.logistics import handling
 from fleet.state.logistics.codes import MAX_CODE
 from fleet.state.logistics.handling import MAX_THINGS, Subject, Thing
 
-MAX_CODES = 20
+MAX_CODES = 200
+"""Codes of one form: what a page without connection kept comes along with the next act."""
 MAX_ASKED = 20
 MOST_TEXT = 1000
 

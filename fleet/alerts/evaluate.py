@@ -74,7 +74,7 @@ def _judgement(
     settled = Resolution.PROOF
     if about.settled is not None and condition is None and standing.evidence is not None:
         settled = about.settled(facts, standing.evidence)
-    told_at = facts.received_at if about.source in _OF_NOW else None
+    told_at = facts.told_at(clock) if about.source in _OF_NOW else None
     again_s = min(max(facts.watch_interval_s or 0.0, SOONEST_AGAIN_S), LATEST_AGAIN_S)
     pauses = facts.pauses if about.source in _OF_NOW else ()
     return Judgement(facts.kit_id, condition, facts.watched, certain, settled, told_at, again_s, pauses)

@@ -99,7 +99,7 @@ async def test_the_look_over_the_fleet_and_the_judges_agree(bare: World, seed: i
         late = timedelta(seconds=dice.choice([0, 0, 0, 3600, 3601]))
         await beat(world, kit, **told, time=world.now - late)
         watched_s = world.clock_s - dice.choice([0, 899, 900, 901, 5000])
-        heard_s = None if dice.random() < 0.2 else world.clock_s - dice.choice([0, 299, 300, 301])
+        heard_s = None if dice.random() < 0.2 else world.clock_s - dice.choice([0, 599, 600, 601, 4_199, 4_200])
         await world.connection.execute(
             b"UPDATE kit_latest SET rule_set = %s, heard_clock_s = %s, watch_from_clock_s = %s,"
             b" last_heard_at = received_at + make_interval(secs => %s) WHERE kit_id = %s",
@@ -107,7 +107,7 @@ async def test_the_look_over_the_fleet_and_the_judges_agree(bare: World, seed: i
         )
         for rule in standing:
             await _let_stand(world, kit, rule, dice.choice(["", "", "pending", "alert", "recovering"]))
-    clock = replace(await read.clock(world.connection, world.now), resumed_clock_s=world.clock_s - 300)
+    clock = replace(await read.clock(world.connection, world.now), resumed_clock_s=world.clock_s - 4_200)
     async with world.connection.transaction():
         found = set(await scan.differing(world.connection, known, clock))
     facts = await read.facts(world.connection, kits, known, world.now)

@@ -140,12 +140,15 @@ RESUMED = replace(CLOCK, clock_s=100_000, resumed_clock_s=99_950)
     [
         (R.CLOCK_SKEW, {"clock_offset_s": None}, "untold"),
         (R.CLOCK_SKEW, {"clock_offset_s": 1_200.0}, "holds"),
-        (R.CLOCK_SKEW, {"clock_offset_s": None, "heard_clock_s": 99_951}, "not"),
+        (R.CLOCK_SKEW, {"clock_offset_s": None, "heard_clock_s": 99_951}, "untold"),
+        (R.CLOCK_SKEW, {"clock_offset_s": None, "heard_clock_s": 99_952}, "not"),
         (R.CLOCK_SKEW, {"heard_clock_s": 99_990, "last_heard_at": at(seconds=50)}, "untold"),
         (R.NO_NETWORK, {"time": at(hours=5)}, "untold"),
-        (R.NO_NETWORK, {"time": at(hours=5), "heard_clock_s": 99_951}, "holds"),
+        (R.NO_NETWORK, {"time": at(hours=5), "heard_clock_s": 99_951}, "untold"),
+        (R.NO_NETWORK, {"time": at(hours=5), "heard_clock_s": 99_950 + 3600}, "untold"),
+        (R.NO_NETWORK, {"time": at(hours=5), "heard_clock_s": 99_951 + 3600}, "holds"),
         (R.NO_NETWORK, {"time": at(hours=5), "network": "none"}, "holds"),
-        (R.NO_NETWORK, {"heard_clock_s": 99_951}, "not"),
+        (R.NO_NETWORK, {"heard_clock_s": 99_952}, "not"),
         (R.STORAGE_LOW, {"storage_free_mb": 8_000}, "not"),
     ],
 )

@@ -13,6 +13,8 @@ from fleet.alerts.rules import RuleName
 WATCHED_STATE = "installed"
 LONGEST_GRACE_S = 900.0
 """After an outage of ours a kit gets one more of its intervals, at most this."""
+BACK_WITHIN_S = 3600.0
+"""After an outage of ours tablets have found their way back, and sent what they kept, within this time."""
 NOTHING: Mapping[str, str] = {}
 
 
@@ -115,13 +117,24 @@ class KitFacts:
         return clock.clock_s > max(self.heard_clock_s, self.watch_from_clock_s or 0.0) + self.watch_allowance_s
 
     def waited_for_us(self, clock: Clock) -> bool:
-        """Whether its newest heartbeat may have waited while we did not listen: that it came late is no word of it."""
+        """Whether its newest heartbeat may have waited for us: what came before we listened again, and what was made
+        before that and came within the hour after, in which tablets find their way back. That it is late is no word of
+        the kit."""
         if self.heard_clock_s is None or clock.resumed_clock_s <= 0:
             return False
-        since_s = 0.0
+        since_s = late_s = 0.0
         if self.last_heard_at is not None and self.received_at is not None:
             since_s = (self.last_heard_at - self.received_at).total_seconds()
-        return self.heard_clock_s - since_s <= clock.resumed_clock_s
+        if self.time is not None and self.received_at is not None:
+            late_s = (self.received_at - self.time).total_seconds()
+        heard_after_s = self.heard_clock_s - since_s - clock.resumed_clock_s
+        return heard_after_s <= max(0.0, min(late_s, BACK_WITHIN_S))
+
+    def told_at(self, clock: Clock) -> datetime | None:
+        """When it said what its newest heartbeat says: when that came, or was made where it may have waited for us."""
+        if self.time is None or self.received_at is None or not self.waited_for_us(clock):
+            return self.received_at
+        return min(self.time, self.received_at)
 
     def catching_up(self, clock: Clock) -> bool:
         """Whether what is known may be old because we did not listen: then nothing opens."""

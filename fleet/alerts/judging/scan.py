@@ -15,7 +15,7 @@ from psycopg.rows import scalar_row
 
 from fleet.alerts.judging import parameters as p
 from fleet.alerts.judging.catalogue import SCANNED
-from fleet.alerts.judging.facts import Clock
+from fleet.alerts.judging.facts import BACK_WITHIN_S, Clock
 from fleet.alerts.judging.settings import Settings
 from fleet.alerts.rules import Rule, RuleName
 from fleet.db.queries import load_queries
@@ -67,6 +67,7 @@ def values_of(settings: Settings, clock: Clock) -> dict[str, Any]:
         "clock_s": clock.clock_s,
         "resumed_clock_s": clock.resumed_clock_s,
         "grace_from_clock_s": clock.grace_from_clock_s,
+        "back_within_s": BACK_WITHIN_S,
         "rules": [str(name) for name in SCANNED],
         "bits": [1 << place for place in range(len(SCANNED))],
         "limit": MOST,

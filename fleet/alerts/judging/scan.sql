@@ -20,7 +20,8 @@ WITH reached AS MATERIALIZED (
     SELECT kit_id, CASE WHEN rule_set < cardinality(%(battery)s::real[]) THEN rule_set + 1 ELSE 1 END AS i, battery, charging,
            storage_free_mb, signal_dbm, network, clock_offset_s, heard_clock_s, watch_from_clock_s, watch_allowance_s, watch_interval_s,
            CASE WHEN %(resumed_clock_s)s > 0
-                 AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) <= %(resumed_clock_s)s
+                 AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) - %(resumed_clock_s)s
+                     <= greatest(0, least(coalesce(extract(epoch FROM received_at - time), 0), %(back_within_s)s))
                 THEN NULL ELSE received_at - time END AS late
     FROM kit_latest
     WHERE kit_id > %(after)s AND kit_id <= %(upto)s AND watch_allowance_s IS NOT NULL
@@ -57,7 +58,8 @@ WITH reached AS MATERIALIZED (
     FROM kit_latest
     WHERE kit_id = ANY (ARRAY(SELECT kit_id FROM standing WHERE bits & (%(no_network)s | %(clock_skew)s) <> 0))
       AND %(resumed_clock_s)s > 0
-      AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) <= %(resumed_clock_s)s
+      AND heard_clock_s - coalesce(extract(epoch FROM last_heard_at - received_at), 0) - %(resumed_clock_s)s
+          <= greatest(0, least(coalesce(extract(epoch FROM received_at - time), 0), %(back_within_s)s))
 ), deferred AS MATERIALIZED (
     -- Looked at again when their maintenance is over.
     SELECT kit_id, bit_or(r.bit) AS bits

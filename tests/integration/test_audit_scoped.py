@@ -12,11 +12,13 @@ from typing import Any
 
 import psycopg
 import pytest
+from alembic import command
 
 from fleet.access import audit
 from fleet.access.audit import Filters, Line
 from fleet.access.entering import enter
 from fleet.access.principal import SYSTEM, Scope
+from fleet.db import migrate as migrating
 from fleet.db import roles
 from fleet.db.connect import connect
 from tests.people import add_organisations
@@ -186,3 +188,21 @@ async def test_a_line_written_while_the_kit_changes_hands_is_its_new_owners(data
         database, "SELECT count(*) FROM audit_owned JOIN audit USING (audit_id) WHERE subject = '1' AND owner_id ="
         " (SELECT max(organisation_id) FROM organisations)"
     ) == 1  # fmt: skip
+
+
+def test_lines_of_before_are_found_by_the_owner_of_their_kit(empty_database: str) -> None:
+    command.upgrade(migrating._config(empty_database), "0003")
+    execute(empty_database, "INSERT INTO organisations (slug, name) VALUES ('lender', 'L'), ('user', 'U')")
+    execute(
+        empty_database,
+        "INSERT INTO kits (kit, state, organisation_id, owner_id)"
+        " SELECT 'K-' || o.slug, 'installed', u.organisation_id, o.organisation_id"
+        " FROM organisations o, organisations u WHERE u.slug = 'user'",
+    )
+    execute(empty_database, "SELECT note_audit('x', 'kits', kit, organisation_id, kit_id => kit_id) FROM kits")
+    migrating.migrate(empty_database)
+    lent = (
+        "SELECT a.action, k.kit, o.slug FROM audit_owned a JOIN kits k USING (kit_id)"
+        " JOIN organisations o ON o.organisation_id = a.owner_id"
+    )
+    assert rows(empty_database, lent) == [("x", "K-lender", "lender")]

@@ -52,7 +52,7 @@ async def test_the_page_suggests_what_the_fault_asks_for_and_shows_where_it_is(d
         page = (await at.logistics.get("/kits/K-1/visit")).text
         assert '<option value="swap" selected>' in page
         assert f'<option value="{value_of}" selected>' in page
-        assert "Acme Acme scale · depot (nord) · 1 free" in page
+        assert "depot (nord) · 1 free · Acme Acme scale" in page
         assert re.search(r"scale <span class=\"tag\">for the fault</span>", page)
         danish = (await at.logistics.get("/kits/K-1/visit", headers=DANISH)).text
         assert "1 ledige" in danish

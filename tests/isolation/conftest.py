@@ -7,13 +7,12 @@ import os
 from collections.abc import Iterator
 from itertools import count
 
-import psycopg
 import pytest
-from psycopg import sql
 
 from fleet.db.migrate import migrate
 from tests.conftest import url_of
 from tests.isolation.world import build
+from tests.support import execute
 
 _numbers = count(1)
 
@@ -56,13 +55,9 @@ def _copy(admin_url: str, template: str | None, built: str, name: str) -> Iterat
 
 
 def _create(admin_url: str, name: str, template: str | None) -> None:
-    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-    if template is not None:
-        statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(statement)
+    copied = "" if template is None else f" TEMPLATE {template} STRATEGY FILE_COPY"
+    execute(admin_url, f"CREATE DATABASE {name}{copied}")
 
 
 def _drop(admin_url: str, name: str) -> None:
-    with psycopg.connect(admin_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    execute(admin_url, f"DROP DATABASE {name} WITH (FORCE)")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fleet.alerts.mass import DEFAULT
 from fleet.alerts.massevents import reading
 from tests.alerts_world import World
 from tests.alerts_world import world as opened_world
@@ -128,7 +129,7 @@ async def test_the_pass_over_the_fleet_asks_by_number(world: World) -> None:
     clock = await reading.listening(world.connection)
     for enabled, found in (([True], 5), ([False], 0), ([True, False], 4), ([False, True], 1)):
         async with world.connection.transaction():
-            seen = await reading.scan(world.connection, clock, enabled, reading.mass.DEFAULT, world.now)
+            seen = await reading.scan(world.connection, clock, enabled, DEFAULT, world.now)
         assert seen.unplaced == found
 
 

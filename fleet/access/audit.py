@@ -101,7 +101,9 @@ async def list_lines(
     connection: Connection, filters: Filters, *, before: tuple[datetime, int] | None = None, limit: int = 100
 ) -> list[Line]:
     """Lines, the newest first; `before` is time and number of the last one seen."""
-    return await _page(connection, filters, before or ("infinity", LAST_ID), limit, down=True)
+    # Begun at the bound: the index would be entered at the end of all otherwise.
+    first = ("infinity", LAST_ID) if filters.until is None else (filters.until, 0)
+    return await _page(connection, filters, before or first, limit, down=True)
 
 
 async def find_line(connection: Connection, number: int) -> Line:
@@ -116,7 +118,7 @@ async def export_page(
     connection: Connection, filters: Filters, *, after: tuple[datetime, int] | None = None
 ) -> list[Line]:
     """The next `EXPORT_PAGE` lines, the oldest first, behind this time and number; fewer at the end."""
-    return await _page(connection, filters, after or ("-infinity", 0), EXPORT_PAGE, down=False)
+    return await _page(connection, filters, after or (filters.since or "-infinity", 0), EXPORT_PAGE, down=False)
 
 
 async def export(connection: Connection, filters: Filters, form: Format) -> AsyncIterator[str]:

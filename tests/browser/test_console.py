@@ -113,7 +113,7 @@ async def test_a_step_is_taken_from_the_page_and_what_is_missing_is_told(databas
         await form.get_by_label("Reason", exact=True).fill("proven over the phone")
         await form.get_by_label("All the same").check()
         await form.get_by_role("button", name="Take the step").click()
-        await expect(at.page.locator("#facts")).to_contain_text("installed")
+        await expect(at.page.locator("#verdict")).to_contain_text("installed")
         await expect(at.page.locator("#cases")).to_contain_text("proven over the phone")
         assert [each for each in at.complaints if "409" not in each] == []
 

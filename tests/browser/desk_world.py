@@ -39,7 +39,7 @@ class Desk:
     async def look(self, path: str, width: int, language: str = "en") -> None:
         """Open a page and everything folded in it; it fits the screen, and every control has a name."""
         await self.page.goto(self.url + path)
-        await self.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+        await self.page.evaluate("document.querySelectorAll('main details').forEach(each => each.open = true)")
         if folder := os.environ.get("FLEET_SCREENSHOTS"):
             name = re.sub(r"[^A-Za-z0-9]+", "-", path).strip("-")
             await self.page.screenshot(path=Path(folder) / f"{name}-{language}-{width}.png", full_page=True)

@@ -14,6 +14,7 @@ from playwright.async_api import Page, async_playwright, expect
 
 from fleet.access.roles import Role
 from tests.api import make_token, serving
+from tests.browser.menus import leave
 from tests.support import add_kits, execute, value
 
 pytestmark = pytest.mark.browser
@@ -135,7 +136,7 @@ async def test_it_works_without_script_and_in_danish(database: str) -> None:
         await at.page.get_by_label("Telekittets nummer begynder med").fill("K-2")
         await at.page.get_by_role("button", name="Vis").click()
         await expect(at.page.locator("tbody tr")).to_have_count(1)
-        await at.page.get_by_role("button", name="Log ud").click()
+        await leave(at.page, "Konto", "Log ud")
         await expect(at.page).to_have_url(f"{at.url}/login")
 
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 from playwright.async_api import Page, expect
 
+from tests.browser.menus import go
 from tests.browser.test_console import WIDTHS, Desk, desk
 from tests.support import execute
 
@@ -21,7 +22,7 @@ CONTROLS = "a, button, input:not([type=hidden]), select, textarea, summary"
 
 async def look(at: Desk, name: str, width: int) -> None:
     """The page as it stands: nothing sticks out, every control has a name, one heading; kept as a picture if wished."""
-    await at.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    await at.page.evaluate("document.querySelectorAll('main details').forEach(each => each.open = true)")
     if folder := os.environ.get("FLEET_SCREENSHOTS"):
         await at.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
     assert await at.page.evaluate("document.documentElement.scrollWidth") <= width, name
@@ -205,6 +206,6 @@ async def test_a_delivery_is_received_with_a_scanner(database: str, width: int) 
         await expect(at.page.get_by_text("2 of 3")).to_have_count(2)
         await expect(at.page.get_by_role("link", name="Print labels: 2")).to_have_count(2)
         await look(at, "order-received-en", width)
-        await at.page.get_by_role("link", name="Stock", exact=True).first.click()
+        await go(at.page, "Logistics", "Stock")
         await expect(at.page.locator("#levels")).to_be_visible()
         assert [each for each in at.complaints if "422" not in each] == []

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.menus import go
 from tests.browser.test_console import desk
 from tests.support import execute, value
 
@@ -30,7 +31,7 @@ async def test_a_mass_event_is_explained_and_set(database: str, tmp_path: Path) 
     async with desk(database) as at:
         execute(database, INCIDENT)
         await at.page.goto(at.url)
-        await at.page.get_by_role("link", name="Mass events").click()
+        await go(at.page, "Desk", "Mass events")
         row = at.page.get_by_role("row", name="Mobile network TDC")
         await expect(row).to_contain_text("2 / 40")
         await at.page.screenshot(path=tmp_path / "incidents.png", full_page=True)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.menus import go
 from tests.browser.test_console import WIDTHS, Desk, desk
 from tests.support import execute, value
 
@@ -65,7 +66,7 @@ async def test_targets_are_changed_from_the_page(database: str) -> None:
     async with desk(database) as at:
         await fill(at)
         await at.page.goto(at.url)
-        await at.page.get_by_role("link", name="Contracts").click()
+        await go(at.page, "Set-up", "Contracts")
         await at.page.get_by_role("link", name="COPD North").click()
         await at.page.get_by_label("urgent: solution").fill("4:75")
         await at.page.get_by_role("button", name="Save targets").click()

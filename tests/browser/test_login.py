@@ -20,6 +20,7 @@ from fleet.api.app import create_app
 from fleet.config import Settings
 from fleet.embedded.ports import free_port
 from tests.api import settings_for
+from tests.browser.menus import leave
 from tests.people import PASSWORD, add_organisations, admin_of, code, make_user
 from tests.provider import real_provider, settings_with
 from tests.support import eventually, value
@@ -101,7 +102,7 @@ async def test_a_new_administrator_gets_from_a_one_time_password_to_the_kits(dat
         assert await at.page.evaluate("document.documentElement.scrollWidth") <= width
         await at.page.get_by_role("link", name="Go on").click()
         await expect(at.page.locator("#list")).to_be_visible()
-        await at.page.get_by_role("button", name="Log out").click()
+        await leave(at.page)
         await give_password(at, "admin-1", new)
         await at.page.get_by_label("Code", exact=True).fill(recovery)
         await at.page.get_by_role("button", name="Log in").click()

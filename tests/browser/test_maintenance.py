@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.menus import go
 from tests.browser.test_console import desk
 from tests.support import execute
 
@@ -64,7 +65,7 @@ async def test_the_pages_are_for_everybody(database: str, width: int) -> None:
 
 async def test_a_window_is_planned_and_ended(database: str) -> None:
     async with desk(database) as at:
-        await at.page.get_by_role("link", name="Maintenance").click()
+        await go(at.page, "Set-up", "Maintenance windows")
         await expect(at.page.get_by_text("No maintenance is planned.")).to_be_visible()
         form = at.page.locator("form.step")
         await form.get_by_label("What is done").fill("New firmware")
@@ -82,7 +83,7 @@ async def test_a_window_is_planned_and_ended(database: str) -> None:
         await expect(at.page.locator("h1")).to_contain_text("New firmware on")
         await at.page.goto(f"{at.url}/kits/K-2")
         await expect(at.page.locator("#verdict")).to_contain_text("Maintenance until")
-        await at.page.locator("#verdict").get_by_role("link").click()
+        await at.page.locator("#verdict").get_by_role("link", name="Maintenance until").click()
         await at.page.get_by_role("button", name="End it now").click()
         await expect(at.page.locator("h1")).to_contain_text("New firmware over")
         assert [each for each in at.complaints if "422" not in each] == []

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from playwright.async_api import expect
 
+from tests.browser.menus import go
 from tests.browser.test_console import WIDTHS, Desk, desk
 from tests.support import execute, value
 from tests.visits_world import day
@@ -50,7 +51,7 @@ async def test_the_pages_are_for_everybody(database: str, width: int) -> None:
         swap = value(database, "SELECT number FROM visits WHERE kind = 'swap'")
         for path in ("/visits", "/visits?overdue=true", f"/visits/{number}", f"/visits/{swap}"):
             await at.page.goto(at.url + path)
-            await at.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+            await at.page.evaluate("document.querySelectorAll('main details').forEach(each => each.open = true)")
             if folder := os.environ.get("FLEET_SCREENSHOTS"):
                 name = path.strip("/").replace("/", "-").replace("?", "-")
                 await at.page.screenshot(path=Path(folder) / f"{name}-{width}.png", full_page=True)
@@ -68,7 +69,7 @@ async def test_the_pages_are_for_everybody(database: str, width: int) -> None:
 async def test_a_crew_looks_at_its_day_and_ends_a_visit(database: str) -> None:
     async with desk(database) as at:
         number = await planned(at, database)
-        await at.page.get_by_role("link", name="Visits").click()
+        await go(at.page, "Desk", "Visits")
         await expect(at.page.locator("#visits")).to_contain_text("08:00")
         await at.page.get_by_label("Crew").fill("van-1")
         await at.page.get_by_role("button", name="Show").click()

@@ -202,12 +202,15 @@ def test_the_browser_is_asked_for_its_language(header: str | None, language: Lan
 
 def test_every_text_of_the_pages_is_there_and_none_is_left_over() -> None:
     """Texts with a dot are looked up by a slug of the API; the others stand by name in a page or in the code."""
-    code = (CONSOLE / "texts.py").read_text() + (CONSOLE / "wording.py").read_text()
+    modules = [path for path in CONSOLE.glob("*.py") if path.name == "texts.py" or not path.name.endswith("texts.py")]
+    code = "".join(path.read_text().partition("TEXTS: dict")[0] for path in modules)
+    code += (CONSOLE / "texts.py").read_text().partition("_COLUMN = ")[2]
     pages = "".join(path.read_text() for path in CONSOLE.glob("templates/*.html"))
     asked = set(re.findall(r"""\bt\(["']([a-z_.0-9]+)["'][,)]""", pages + code))
     asked |= set(re.findall(r"""text\(language, ["']([a-z_.0-9]+)["']""", code))
     assert asked <= texts.TEXTS.keys()
-    made = tuple(set(re.findall(r"""\bt\(["']([a-z_]+_)["'] ~""", pages)))
+    asked |= set(re.findall(r"""["']([a-z_.0-9]+)["']""", code))
+    made = tuple(set(re.findall(r"""\bt\(["']([a-z_]+_)["'] ~""", pages) + re.findall(r'f"([a-z_]+_)\{', code)))
     assert {key for key in texts.TEXTS if "." not in key and not key.startswith(made)} <= asked
 
 

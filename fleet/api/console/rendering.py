@@ -18,7 +18,7 @@ from starlette.types import Scope
 
 from fleet import __version__
 from fleet.api import problems
-from fleet.api.console import texts
+from fleet.api.console import navigation, texts
 from fleet.api.console.texts import Language
 from fleet.api.console.wording import Wording
 
@@ -105,13 +105,16 @@ def render(
 ) -> HTMLResponse:
     """A page; `path` is its address where that is not the request's, as after a form."""
     wording = Wording(language_of(request), datetime.now(UTC))
+    principal = getattr(request.state, "principal", None)
+    here = path or request.url.path
     content = _ENVIRONMENT.get_template(template).render(
         w=wording,
         t=wording.t,
-        request_path=path or request.url.path,
+        request_path=here,
         request_query=request.url.query,
         csrf=csrf_token(request),
-        principal=getattr(request.state, "principal", None),
+        principal=principal,
+        menu=navigation.menu(principal, here) if principal else (),
         version=__version__,
         **values,
     )

@@ -45,7 +45,6 @@ SCANS: dict[str, tuple[str, str]] = {
     "scan_home": ("in a citizen's home", "hos en borger"),
     "scan_how": ("If one is refused", "Hvis en bliver afvist"),
     "scan_in_kit": ("in kit {}", "i telekit {}"),
-    "scan_is": ("This one: {}", "Denne: {}"),
     "scan_list": ("On the list", "På listen"),
     "scan_location": ("To which place", "Til hvilket sted"),
     "scan_meant": ("Which one is meant by {}?", "Hvilken menes med {}?"),

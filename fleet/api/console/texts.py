@@ -10,6 +10,7 @@ from fleet.api.console.credentialtexts import CREDENTIALS
 from fleet.api.console.glancetexts import GLANCE
 from fleet.api.console.incidenttexts import INCIDENTS
 from fleet.api.console.leveltexts import LEVELS
+from fleet.api.console.navigationtexts import NAVIGATION
 from fleet.api.console.outlettexts import OUTLETS
 from fleet.api.console.quiettexts import QUIETING
 from fleet.api.console.requesttexts import REQUESTS
@@ -327,6 +328,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     **GLANCE,
     **INCIDENTS,
     **LEVELS,
+    **NAVIGATION,
     **OUTLETS,
     **QUIETING,
     **REQUESTS,

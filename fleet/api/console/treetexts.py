@@ -6,7 +6,6 @@ from __future__ import annotations
 TREES: dict[str, tuple[str, str]] = {
     "tree_about": ("About", "Om"),
     "tree_again": ("see above", "se ovenfor"),
-    "tree_answer": ("Your answer", "Dit svar"),
     "tree_back": ("All problem trees", "Alle problemtræer"),
     "tree_begin": ("Begin to try", "Begynd at prøve"),
     "tree_body": ("The tree as YAML", "Træet som YAML"),
@@ -44,7 +43,6 @@ TREES: dict[str, tuple[str, str]] = {
     "tree_source": ("By", "Af"),
     "tree_text": ("As text", "Som tekst"),
     "tree_try": ("Try it on a kit", "Prøv på et telekit"),
-    "tree_try_again": ("Begin anew", "Begynd forfra"),
     "tree_try_note": (
         "Goes through the draft with what telemetry knows of the kit. Nothing is stored.",
         "Går gennem udkastet med det, telemetrien ved om telekittet. Intet gemmes.",

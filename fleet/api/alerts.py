@@ -159,8 +159,8 @@ async def shelve_alert(
 ) -> Response:
     """Keep it quiet until then: it stays active, says so, and opens no request.
 
-    What its kit (or place) shows by the same rule afterwards is kept quiet too. It comes back by itself, and at once when it gets
-    graver. A request that is open already stays as it is.
+    What its kit (or place) shows by the same rule afterwards is kept quiet too. It comes back by itself, and at once
+    when it gets graver. A request that is open already stays as it is.
     """
 
     async def work() -> Alert:

@@ -66,6 +66,7 @@ BOOKS_ROWS: tuple[tuple[str, str], ...] = (
     ("list_", "a page of kits or components: p95"),
     ("filter_", "a page with a filter, common or rare: p95"),
     ("health_", "a page of kits of one health, by id or by when they were heard: p95"),
+    ("audit_", "a page of the audit, whoever asks: p95"),
     ("kit", "all about one kit: p95"),
     ("step", "a step of a kit's life: p95"),
 )

@@ -12,11 +12,12 @@ from pydantic import Field, ValidationError
 
 from fleet.access.roles import Permission
 from fleet.alerts.judging import editing
-from fleet.api import rules
+from fleet.api import dryruns, rules
 from fleet.api.auth import Call, ReadAlerts
 from fleet.api.console.login import ConsoleForm
 from fleet.api.console.rendering import HtmlRoute, render
-from fleet.api.rules import DryRunOrder, NewVariant, ParameterInfo, Rule, RuleEdit, RulePath, VariantPath, WriteRules
+from fleet.api.dryruns import DryRunOrder
+from fleet.api.rules import NewVariant, ParameterInfo, Rule, RuleEdit, RulePath, VariantPath, WriteRules
 from fleet.errors import FleetError, InvalidError
 from fleet.state.registry.editing import Outdated
 
@@ -127,7 +128,7 @@ async def try_out(request: Request, call: ReadAlerts, rule: RulePath, form: Anno
         shown = await _shown(call, rule)
         settings = form.settings(shown)
         order = DryRunOrder(**_checked(RuleEdit, settings), days=form.days)
-        tried = await rules.tried(call, rule, order)
+        tried = await dryruns.tried(call, rule, order)
     except FleetError as error:
         return await _page(request, call, rule, refused=str(error))
     return await _page(request, call, rule, tried=tried, sent=settings, days=form.days)
@@ -167,7 +168,7 @@ async def _page(
     *,
     refused: str | None = None,
     stale: bool = False,
-    tried: rules.DryRun | None = None,
+    tried: dryruns.DryRun | None = None,
     sent: dict[str, Any] | None = None,
     days: int = 7,
 ) -> Response:

@@ -92,7 +92,9 @@ async def test_a_new_administrator_gets_from_a_one_time_password_to_the_kits(dat
         await factor.get_by_role("button", name="Set up a second factor").click()
         qr = at.page.get_by_role("img", name="QR code for the app")
         await expect(qr).to_be_visible()
-        assert (await qr.bounding_box() or {})["width"] > 150
+        box = await qr.bounding_box()
+        assert box
+        assert box["width"] > 150
         assert await at.page.evaluate("document.documentElement.scrollWidth") <= width
         secret = base64.b32decode((await at.page.locator("code").inner_text()).replace(" ", ""))
         await at.page.get_by_label("Code", exact=True).fill(code(secret))

@@ -24,7 +24,9 @@ async def test_the_menu_is_one_row_and_fits(database: str, width: int, language:
         header = at.page.locator("header")
         for page in ("/", "/service-requests", "/outlets"):
             await at.page.goto(at.url + page)
-            assert (await header.bounding_box() or {})["height"] <= 76
+            box = await header.bounding_box()
+            assert box
+            assert box["height"] <= 76
             for group in await header.locator("summary:visible").all():
                 await group.click()
                 assert await at.page.evaluate("document.documentElement.scrollWidth") <= width, page

@@ -27,6 +27,7 @@ from fleet.alerts.actions import (
     SettleIncident,
 )
 from fleet.alerts.applied import Applied
+from fleet.alerts.cohorts import Cohort
 from fleet.alerts.massevents import store
 from fleet.alerts.quieting.quiet import Quieted, quiet
 from fleet.alerts.quieting.store import Cause, tell_flapping
@@ -58,6 +59,11 @@ async def apply(
     begun = await store.open_incidents(connection, _only(OpenIncident, actions), now)
     joining = _only(JoinIncident, actions)
     incidents = await store.open_ids(connection) if joining else {}
+    gone = {(a.rule, a.cohort) for a in joining} - incidents.keys()
+    if gone:
+        # Another task ended it since this one looked: what was to join is found again by the next look.
+        actions = [a for a in actions if _incident_of(a) not in gone]
+        quieted, joining = replace(quieted, actions=actions), _only(JoinIncident, actions)
     quieted = _with_incidents(quieted, incidents)
     await _clear_alerts(connection, _only(ClearAlert, actions), incidents, now, applied)
     await store.join(connection, joining, incidents, now, applied)
@@ -84,6 +90,19 @@ def _with_incidents(quieted: Quieted, incidents: store.OpenIds) -> Quieted:
         if a.cohort is not None
     }
     return replace(quieted, reasons={**quieted.reasons, **members}) if members else quieted
+
+
+def _incident_of(action: Action) -> tuple[RuleName, Cohort] | None:
+    """The incident that must be open for the action to be carried out."""
+    match action:
+        case JoinIncident(rule=rule, cohort=cohort):
+            return rule, cohort
+        case OpenAlert(rule=rule, cohort=cohort) if cohort is not None:
+            return rule, cohort
+        case ClearAlert(merged=merged):
+            return merged
+        case _:
+            return None
 
 
 def _only(kind: type[Kind], actions: Iterable[Action]) -> list[Kind]:

@@ -1,8 +1,8 @@
 """When a tablet last reached a device, told by the tablet's clock: as a moment of ours, or none where it cannot be.
 
-`ts` and `last_contact` of a report come from one clock. What that clock was off when the report came is taken off both.
 `ts` and `last_contact` of a report are of one clock. What that clock was off when the report came is taken off both.
-is broken for ever. Some hours are kept as told, because taking a device for lost needs days; what proves something must
+A contact after its own report never was: a clock that was set back tells such things for some hours, one that is broken
+for ever. Some hours are kept as told, because taking a device for lost needs days; what proves something must
 ask `proven_contact`, for which only a contact before its report is one.
 """
 

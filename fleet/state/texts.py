@@ -15,16 +15,19 @@ MAX_VERSION = 128
 
 SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}", re.ASCII)
 _APART = r"[^0-9A-Za-z\n]{0,3}"
-"""What may stand between the parts of a number: a sign or two, with spaces."""
+"""What may stand between the parts of a number: a sign or two, with spaces.
+
+The patterns look ahead, so that what begins within a likeness that is none is found too.
+"""
 _CIVIL_NUMBER = re.compile(
-    rf"(?<![0-9])([0-9]{{2}})({_APART})([0-9]{{2}})({_APART})[0-9]{{2}}"
-    rf"(?:({_APART})[0-9]{{4}}|(?!\d){_APART}[0-9]{{2}} [0-9]{{2}})(?![0-9])"
+    rf"(?<![0-9])(?=([0-9]{{2}})({_APART})([0-9]{{2}})({_APART})[0-9]{{2}}"
+    rf"(?:({_APART})[0-9]{{4}}|(?!\d){_APART}[0-9]{{2}} [0-9]{{2}})(?![0-9]))"
 )
 _CIVIL_NUMBER_OF_CENTURY = re.compile(
-    rf"(?<![0-9])([0-9]{{2}}){_APART}([0-9]{{2}}){_APART}([0-9]{{4}})({_APART})[0-9]{{4}}(?![0-9])"
+    rf"(?<![0-9])(?=([0-9]{{2}}){_APART}([0-9]{{2}}){_APART}([0-9]{{4}})({_APART})[0-9]{{4}}(?![0-9]))"
 )
 _CIVIL_NUMBER_BY_YEAR = re.compile(
-    rf"(?<![0-9])([0-9]{{4}}){_APART}([0-9]{{2}}){_APART}([0-9]{{2}})({_APART})[0-9]{{4}}(?![0-9])"
+    rf"(?<![0-9])(?=([0-9]{{4}}){_APART}([0-9]{{2}}){_APART}([0-9]{{2}})({_APART})[0-9]{{4}}(?![0-9]))"
 )
 BIRTH_YEARS = range(1880, 2016)
 """Years that mean somebody's birth where they are written out: those after are of orders, deliveries and visits."""

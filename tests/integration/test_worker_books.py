@@ -205,6 +205,47 @@ async def test_an_update_that_makes_many_report_another_model_is_one_case(desk: 
     assert not (await desk.round()).applied.changed
 
 
+async def test_findings_of_long_ago_that_may_open_only_now_are_one_mass_event(desk: Desk) -> None:
+    await desk.do("UPDATE rules SET enabled = false WHERE rule = %s", RULE)
+    for number in range(25):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.round()
+    desk.now += timedelta(hours=1)
+    await desk.do("UPDATE rules SET enabled = true WHERE rule = %s", RULE)
+    done = await desk.round()
+    assert (done.held, done.applied.requests_opened) == (0, 1)
+    assert [members for _, _, members in await incidents(desk)] == [25]
+    assert await desk.alerts() == []
+
+
+async def test_a_mass_event_that_ends_while_somebody_joins_it_costs_nobody_anything(
+    desk: Desk, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(25):
+        await desk.kit(f"K-{number}", "in_stock")
+    await desk.round()
+    assert len(await incidents(desk)) == 1
+    await desk.kit("K-late", "in_stock")
+    gather = comparing.gather
+
+    async def gather_and_lose(*about: Any, **more: Any) -> Any:
+        found = await gather(*about, **more)
+        execute(
+            database,
+            "UPDATE incidents SET state = 'cleared', cleared_at = now(), left_at_clear = 0, cleared_clock_s = 1",
+        )
+        return found
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(comparing, "gather", gather_and_lose)
+        await desk.round()
+    desk.now += timedelta(minutes=1)
+    await desk.round()
+    late = "SELECT count(*) FROM alerts JOIN kits USING (kit_id) WHERE kit = 'K-late' AND alerts.state = 'active'"
+    joined = "SELECT count(*) FROM incident_members JOIN kits USING (kit_id) WHERE kit = 'K-late' AND left_at IS NULL"
+    assert value(database, late) + value(database, joined) >= 1
+
+
 async def test_where_mass_events_are_switched_off_each_is_told_of(desk: Desk) -> None:
     await desk.do("UPDATE incident_settings SET enabled = false WHERE rule = %s RETURNING rule", RULE)
     for number in range(25):

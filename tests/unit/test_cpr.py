@@ -35,6 +35,10 @@ from fleet.state.texts import bad_text, could_hide_cpr, looks_like_cpr
         "010190--1234",
         "01 01 90 12 34",
         "0101 90 1234",
+        "13 45 010190-1234",
+        "kl. 13.45 010190-1234",
+        "55 66 77 88 010190-1234",
+        "Tlf. 22 33 44 55, 010190-1234",
         "01/01/901234",
         "\uff10\uff11\uff10\uff11\uff19\uff10-\uff11\uff12\uff13\uff14",  # full width
         "\u0660\u0661\u0660\u0661\u0669\u0660-\u0661\u0662\u0663\u0664",  # Arabic-Indic

@@ -237,10 +237,12 @@ class _Step:
             "now": self.now,
         }
         cursor = await self.connection.execute(QUERIES["openings"], values)
-        return [
-            Opening(kit_id, self.began_s.get((kit_id, self.rule.rule), began_s), _traits(cohorts))
-            for kit_id, began_s, cohorts in await cursor.fetchall()
-        ]
+        found = []
+        for kit_id, began_s, cohorts in await cursor.fetchall():
+            # What is long known and may open only now belongs to what opens now; it has only waited already.
+            waited_s = began_s - self.began_s.get((kit_id, self.rule.rule), began_s)
+            found.append(Opening(kit_id, began_s, _traits(cohorts), self.settings.window_s - waited_s))
+        return found
 
 
 def _traits(cohorts: Sequence[str]) -> Traits:

@@ -104,7 +104,8 @@ async def test_the_pages_fit_and_have_names(database: str, width: int) -> None:
             assert await at.page.evaluate("document.documentElement.scrollWidth") <= width, path
             for control in await at.page.locator("a, button, input:not([type=hidden]), select").all():
                 name = await control.evaluate(
-                    "e => e.ariaLabel || e.innerText || [...(e.labels || [])].map(l => l.innerText).join()"
+                    "e => e.ariaLabel || e.innerText || e.textContent"
+                    " || [...(e.labels || [])].map(l => l.innerText).join()"
                 )
                 assert name.strip(), await control.evaluate("e => e.outerHTML")
             assert await at.page.locator("h1").count() == 1

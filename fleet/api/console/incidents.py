@@ -14,7 +14,8 @@ from fleet.alerts.massevents import desk
 from fleet.api import incidents
 from fleet.api.auth import Call, ReadAlerts
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import CHANGED, sentence
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.incidents import IncidentQuery, MemberQuery, check_whole
 from fleet.api.rules import RulePath, WriteRules
 from fleet.api.shapes import NumberPath
@@ -68,9 +69,9 @@ async def save_settings(
         check_whole(call)
         outcome = await desk.edit_settings(call.connection, rule, changes, revisions=frozenset({form.revision}))
     except FleetError as error:
-        return await _incidents(request, call, refused=str(error))
+        return await _incidents(request, call, refused=sentence(language_of(request), error))
     if isinstance(outcome, Outdated):
-        return await _incidents(request, call, refused="somebody changed it meanwhile: look again")
+        return await _incidents(request, call, refused=sentence(language_of(request), CHANGED))
     return RedirectResponse("/incidents", HTTPStatus.SEE_OTHER)
 
 

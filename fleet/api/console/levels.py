@@ -20,7 +20,8 @@ from fleet.api import shapes
 from fleet.api.auth import Call
 from fleet.api.calendars import ReadContracts, WriteContracts, hours_of
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import CHANGED, sentence
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.contracts import MOST_MINUTES, line_of
 from fleet.api.organisations import SlugPath
 from fleet.errors import FleetError, InvalidError
@@ -114,9 +115,9 @@ async def save_targets(
         changes = {"targets": form.targets()}
         outcome = await contractbook.edit_contract(call.connection, slug, changes, revisions=frozenset({form.revision}))
     except FleetError as error:
-        return await _contract(request, call, slug, refused=str(error))
+        return await _contract(request, call, slug, refused=sentence(language_of(request), error))
     if not isinstance(outcome, contractbook.Contract):
-        return await _contract(request, call, slug, refused="somebody changed it meanwhile: look again")
+        return await _contract(request, call, slug, refused=sentence(language_of(request), CHANGED))
     return RedirectResponse(f"/contracts/{slug}", HTTPStatus.SEE_OTHER)
 
 
@@ -140,9 +141,9 @@ async def add_day(request: Request, call: WriteContracts, slug: SlugPath, form: 
             call.connection, slug, {"days": days}, revisions=frozenset({form.revision})
         )
     except FleetError as error:
-        return await _calendar(request, call, slug, None, refused=str(error))
+        return await _calendar(request, call, slug, None, refused=sentence(language_of(request), error))
     if not isinstance(outcome, calendarbook.CalendarRow):
-        return await _calendar(request, call, slug, None, refused="somebody changed it meanwhile: look again")
+        return await _calendar(request, call, slug, None, refused=sentence(language_of(request), CHANGED))
     return RedirectResponse(f"/calendars/{slug}?from={special['day']}", HTTPStatus.SEE_OTHER)
 
 
@@ -158,6 +159,7 @@ async def _contract(request: Request, call: Call, slug: str, *, refused: str | N
         "contract.html",
         status=HTTPStatus.OK if refused is None else HTTPStatus.UNPROCESSABLE_ENTITY,
         path=f"/contracts/{slug}",
+        calendars=await calendarbook.list_calendars(call.connection, limit=SHOWN),
         contract=found,
         counted=[line_of(each) for each in reversed(counted)],
         refused=refused,

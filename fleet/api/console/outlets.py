@@ -13,7 +13,8 @@ from fleet.access.roles import Permission
 from fleet.alerts.outbound import outlets
 from fleet.api.auth import Call
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import sentence
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.outlets import Read, Write
 from fleet.api.shapes import NumberPath
 from fleet.errors import FleetError
@@ -56,7 +57,7 @@ async def act_on_outlet(
     try:
         await _act(call, kind, id, form)
     except FleetError as error:
-        return await _outlet(request, call, kind, id, refused=str(error))
+        return await _outlet(request, call, kind, id, refused=sentence(language_of(request), error))
     return RedirectResponse(f"/outlets/{kind}/{id}", HTTPStatus.SEE_OTHER)
 
 

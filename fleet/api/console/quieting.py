@@ -17,7 +17,8 @@ from fleet.alerts.quieting.recurrence import ZONE
 from fleet.api import alerts
 from fleet.api.auth import AcknowledgeAlerts, Call, ReadAlerts
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import sentence
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.maintenancewindows import MaintenanceWindow, WindowQuery, WriteWindows, get_window, list_windows
 from fleet.api.problems import invalid
 from fleet.api.shapes import NumberPath
@@ -120,7 +121,7 @@ async def plan(request: Request, call: WriteWindows, form: Annotated[WindowForm,
         async with call.connection.transaction():
             made = await windows.plan_window(call.connection, form.window(), by=call.principal)
     except FleetError as error:
-        return await _page(request, call, refused=str(error), sent=form)
+        return await _page(request, call, refused=sentence(language_of(request), error), sent=form)
     return RedirectResponse(f"/maintenance/{made.window_id}", HTTPStatus.SEE_OTHER)
 
 

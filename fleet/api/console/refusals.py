@@ -88,9 +88,49 @@ _SAID: tuple[tuple[str, str | None, str], ...] = (
     (r"is none that a request may be opened for", "choose from the list", "vælg på listen"),
     (r"visit (\S+) is (\w+): nothing is brought any more", None, r"udkørsel \1 er afsluttet: intet medbringes længere"),
     (r"is after it was done", None, "er efter, at den var udført"),
+    (r"is past.*", None, "er forbi"),
+    (r"must be after starts_at", "must be later than it begins", "skal være senere end begyndelsen"),
+    (r"must be within (\d+) days", None, r"skal ligge inden for \1 dage"),
+    (r"a window lasts (\d+) days at most", None, r"et vindue varer højst \1 dage"),
+    (r"is no time such as (.+)|are no times such as (.+)", None, "skal være et tidspunkt som 08:00"),
+    (r"is no day such as .+", None, "vælg en dag"),
+    (r"is no number|must be a number.*", None, "skal være et tal"),
+    (r"both times, or none when it is closed", None, "begge tider, eller ingen når der er lukket"),
+    (r"hours are in order and apart.*", None, "tiderne skal stå i rækkefølge fra 00:00 til 24:00"),
+    (r"is needed for each priority", None, "skal udfyldes for hver prioritet"),
+    (r"are not complete", None, "er ikke udfyldt helt"),
+    (r"must be hours and minutes such as 4:30.*", None, "skal være timer og minutter som 4:30, højst 2160 timer"),
+    (r"there is no (?:kit type|place|model|rule|kit) (.+)", None, r"\1 findes ikke"),
+    (r"is needed of who is bound to some.*", None, "skal udfyldes: vinduet gælder for den og alt under den"),
     (r"kit (\S+) is (\w+): its tablet is let in no more", None, r"telekit \1 er taget ud af brug: det lukkes ikke ind"),
     (r"(\S+) is (\w+): open it again to plan a visit for it", None, r"\1 er afsluttet: åbn den igen først"),
 )
+# Fields that a form of set-up is refused for, in Danish; English has the names of the API.
+_FIELDS: dict[str, str] = {
+    "day": "dag",
+    "description": "beskrivelse",
+    "ends_at": "slutning",
+    "hours": "tider",
+    "kit_type": "kittype",
+    "kits": "telekit",
+    "location": "sted",
+    "minimum": "mindst antal telekit",
+    "minutes": "minutter",
+    "model_id": "model",
+    "note": "bemærkning",
+    "organisation": "organisation",
+    "percent": "procent",
+    "reason": "begrundelse",
+    "recurrence": "gentagelse",
+    "response": "første svar",
+    "rules": "regler",
+    "solution": "løsning",
+    "starts_at": "begyndelse",
+    "targets": "mål",
+    "title": "hvad der gøres",
+    "update": "næste opdatering",
+}
+CHANGED = "it was changed meanwhile: look at it anew"
 _RULES = tuple((re.compile(pattern), english, danish) for pattern, english, danish in _SAID)
 
 
@@ -117,6 +157,13 @@ def refusal(language: Language, error: Refused, known: Mapping[str, str] | None 
     for name, said in told:
         fields.setdefault(names.get(name, name), said)
     return Refusal(fields=fields)
+
+
+def sentence(language: Language, error: FleetError | str) -> str:
+    """Why a whole form was refused, in one sentence with the name of the field at fault."""
+    if isinstance(error, InvalidError) and language is Language.DA:
+        return f"{_FIELDS.get(error.field, error.field)}: {worded(language, error.detail)}"
+    return worded(language, str(error))
 
 
 def worded(language: Language, detail: str) -> str:

@@ -15,7 +15,8 @@ from fleet.alerts.judging import editing
 from fleet.api import dryruns, rules
 from fleet.api.auth import Call, ReadAlerts
 from fleet.api.console.login import ConsoleForm
-from fleet.api.console.rendering import HtmlRoute, render
+from fleet.api.console.refusals import sentence
+from fleet.api.console.rendering import HtmlRoute, language_of, render
 from fleet.api.dryruns import DryRunOrder
 from fleet.api.rules import NewVariant, ParameterInfo, Rule, RuleEdit, RulePath, VariantPath, WriteRules
 from fleet.errors import FleetError, InvalidError
@@ -115,7 +116,7 @@ async def save(request: Request, call: WriteRules, rule: RulePath, form: Annotat
         async with call.connection.transaction():
             outcome = await editing.edit_rule(call.connection, rule, edit, actor=actor, revisions=seen)
     except FleetError as error:
-        return await _page(request, call, rule, refused=str(error))
+        return await _page(request, call, rule, refused=sentence(language_of(request), error))
     if isinstance(outcome, Outdated):
         return await _page(request, call, rule, stale=True)
     return _back(rule)
@@ -130,7 +131,7 @@ async def try_out(request: Request, call: ReadAlerts, rule: RulePath, form: Anno
         order = DryRunOrder(**_checked(RuleEdit, settings), days=form.days)
         tried = await dryruns.tried(call, rule, order)
     except FleetError as error:
-        return await _page(request, call, rule, refused=str(error))
+        return await _page(request, call, rule, refused=sentence(language_of(request), error))
     return await _page(request, call, rule, tried=tried, sent=settings, days=form.days)
 
 
@@ -144,7 +145,7 @@ async def add_variant(
         async with call.connection.transaction():
             await editing.add_variant(call.connection, rule, new, actor=call.principal.actor)
     except FleetError as error:
-        return await _page(request, call, rule, refused=str(error))
+        return await _page(request, call, rule, refused=sentence(language_of(request), error))
     return _back(rule)
 
 
@@ -157,7 +158,7 @@ async def remove_variant(
         async with call.connection.transaction():
             await editing.remove_variant(call.connection, rule, id, actor=call.principal.actor)
     except FleetError as error:
-        return await _page(request, call, rule, refused=str(error))
+        return await _page(request, call, rule, refused=sentence(language_of(request), error))
     return _back(rule)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 
 from fleet.access.roles import Role
 from tests.api import api, caller, make_token, pages, problem, running_app
@@ -118,6 +119,17 @@ async def test_what_is_no_calendar_is_refused(database: str, changes: dict[str, 
         response = await client.post(f"{API}/calendars", json={"slug": "d", "name": "D", "hours": WEEK, **changes})
         assert response.status_code == 422, response.text
         assert field in response.text
+
+
+async def test_what_an_earlier_release_took_may_stay(database: str) -> None:
+    short = {"mon": [["08:00", "09:00"]]}
+    async with api(database) as client:
+        await made(client, "/calendars", {"slug": "old", "name": "Old", "hours": WEEK})
+        zone = "UPDATE calendars SET time_zone = 'CET', hours = %s WHERE slug = 'old'"
+        execute(database, zone, Jsonb({**dict.fromkeys(WEEK, []), **short}))
+        assert (await client.patch(f"{API}/calendars/old", json={"name": "Older"})).is_success
+        problem(await client.patch(f"{API}/calendars/old", json={"time_zone": "EET"}), 422, "time_zone")
+        problem(await client.patch(f"{API}/calendars/old", json={"hours": {"tue": [["08:00", "09:00"]]}}), 422, "hours")
 
 
 async def test_days_that_are_too_many_are_refused(database: str) -> None:

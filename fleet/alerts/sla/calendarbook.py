@@ -116,7 +116,7 @@ async def edit_calendar(
 
     async def write(before: CalendarRow) -> None:
         values = merged(before, changes, EDITABLE)
-        check(values)
+        check(values, before)
         await connection.execute(_SQL["edit"], {**_stored(values), "calendar_id": before.calendar_id})
 
     return await edit(
@@ -144,9 +144,12 @@ async def delete_calendar(connection: Connection, slug: str) -> None:
             raise ConflictError(f"a contract goes by calendar {slug}") from None
 
 
-def check(values: Mapping[str, Any]) -> None:
-    """Refuse what is no calendar; raises InvalidError naming the field."""
-    if values["time_zone"] not in time_zones():
+def check(values: Mapping[str, Any], before: CalendarRow | None = None) -> None:
+    """Refuse what is no calendar; raises InvalidError naming the field.
+
+    A time zone and hours that stand since an earlier release took them may stay.
+    """
+    if values["time_zone"] not in time_zones() and (before is None or before.time_zone != values["time_zone"]):
         raise InvalidError("time_zone", "there is no such time zone, for example Europe/Copenhagen")
     if values["holidays"] not in (None, *COUNTRIES):
         raise InvalidError("holidays", f"known are the public holidays of {', '.join(COUNTRIES)}")
@@ -154,7 +157,8 @@ def check(values: Mapping[str, Any]) -> None:
         if name not in WEEKDAYS:
             raise InvalidError("hours", f"weekdays are {', '.join(WEEKDAYS)}")
         _check_hours("hours", hours)
-    if not values["always"] and _open_min(values["hours"]) < LEAST_OPEN_MIN:
+    kept = before is not None and before.hours == values["hours"] and before.always == values["always"]
+    if not values["always"] and not kept and _open_min(values["hours"]) < LEAST_OPEN_MIN:
         raise InvalidError(
             "hours", f"it is open less than {LEAST_OPEN_MIN // 60} hours a week: nothing could be promised"
         )

@@ -125,7 +125,7 @@ def _alert(alert: dict[str, Any]) -> str:
 
 
 def _request(request: dict[str, Any]) -> str:
-    return f"{request['number']} {request['kit'] or request['subject'] or 'incident'} {request['cause']}"
+    return f"{request['number']} {request['kit'] or request.get('subject') or 'incident'} {request['cause']}"
 
 
 async def follow(source: Source, supervisor: Supervisor, view: Screen) -> None:

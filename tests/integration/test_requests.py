@@ -14,6 +14,7 @@ from fleet.access.principal import SYSTEM, Grant, Principal
 from fleet.access.roles import Role
 from fleet.alerts.requests import desk, opening, proving
 from fleet.alerts.requests.proof import Verdict
+from fleet.alerts.sla import watching
 from fleet.db import roles
 from fleet.errors import ConflictError
 from tests.alerts_world import World
@@ -376,6 +377,51 @@ async def test_what_speaks_for_others_is_as_old_as_the_first_of_them(world: Desk
     assert taken[1:3] == (began + timedelta(hours=1), began + timedelta(minutes=30)), "somebody had answered"
     assert taken[3] == began + timedelta(days=1)
     assert await world.scalars("SELECT next_escalation_at FROM service_requests WHERE number = %s", first) == [None]
+
+
+async def test_what_ended_before_it_was_merged_keeps_its_clock_and_makes_no_other_older(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    (kit,) = await world.add(1)
+    older = await world.alert(kit, "storage_low")
+    await world.open(older)
+    oldest = await world.alert(kit, "peripheral_battery_low")
+    await world.open(oldest)
+    early, late = (row[0] for row in await world.requests("number"))
+    await world.clear(older, oldest)
+    await world.connection.execute(
+        "WITH merged AS (UPDATE service_requests SET merged_into = %(into)s WHERE number = %(number)s"
+        " RETURNING request_id)"
+        " INSERT INTO request_events (request_id, at, actor, what, body)"
+        " SELECT request_id, %(now)s, 'system', 'merged', jsonb_build_object('into', %(into)s::text) FROM merged",
+        {"into": early, "number": late, "now": world.now},
+    )
+    world.now = await world.value("SELECT now()")
+    await world.open(await world.alert(kit, "silent"))
+    speaks = (await world.requests("number"))[-1][0]
+    clocks = "number, sla_state, sla_breaches, response_due_at, responded_at, due_at, next_escalation_at"
+    before = await world.requests(clocks)
+    await desk.merge(world.connection, early, speaks, by=AGENT)
+    assert await world.requests(clocks) == before
+    assert [row[1] for row in before] == ["met", "met", "running"]
+    assert (await world.value("SELECT count(*) FROM logs_spoken_for(ARRAY(SELECT request_id FROM service_requests"
+                              " WHERE number = %s))", speaks)) == 0  # fmt: skip
+
+
+async def test_what_was_told_of_one_is_not_told_again_of_who_speaks_for_it(world: Desk) -> None:
+    await world.connection.execute("RESET ROLE")
+    (kit,) = await world.add(1)
+    await world.open(await world.alert(kit, "storage_low"))
+    world.now = await world.value("SELECT now()")
+    await watching.look(world.connection, world.now)
+    told = "SELECT count(*) FROM events WHERE type IN ('request.escalated', 'request.breached')"
+    before = await world.value(told)
+    assert before
+    await world.open(await world.alert(kit, "silent"))
+    first, second = (row[0] for row in await world.requests("number"))
+    await desk.merge(world.connection, first, second, by=AGENT)
+    await watching.look(world.connection, world.now + timedelta(seconds=20))
+    assert (await world.requests("sla_state"))[1] == ("breached",)
+    assert await world.value(told) == before
 
 
 async def test_requests_of_different_organisations_end_each_by_itself(world: Desk) -> None:

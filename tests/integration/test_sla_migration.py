@@ -74,3 +74,40 @@ async def test_what_was_merged_before_is_measured_no_more_and_who_speaks_for_it_
     since = "SELECT due_at - interval '1 day' = (SELECT min(opened_at) FROM service_requests) FROM service_requests"
     assert rows(empty_database, f"{since} WHERE number = 'SR-1'") == [(True,)], "as old as the first"
     execute(empty_database, "UPDATE visits SET took_days = NULL")
+
+
+async def test_what_had_ended_before_it_was_merged_stands_as_it_stood_and_nothing_old_is_told(
+    empty_database: str,
+) -> None:
+    command.upgrade(migrating._config(empty_database), "0003")
+    execute(
+        empty_database,
+        """
+        INSERT INTO kits (kit, state) VALUES ('K-1', 'installed');
+        INSERT INTO service_requests (number, kit_id, cause, line, priority, state, opened_at, due_at, contract_id)
+        SELECT v.number, 1, v.cause, 'support', 'high', 'open', now() - v.age, now() - v.age + interval '1 day',
+               (SELECT contract_id FROM contracts WHERE slug = 'standard')
+        FROM (VALUES ('SR-1', 'silent', interval '10 minutes'), ('SR-2', 'storage_low', interval '40 days'))
+            AS v(number, cause, age);
+        INSERT INTO request_events (request_id, at, actor, what, body)
+        SELECT request_id, opened_at, 'system', 'opened',
+               jsonb_build_object('by', 'alert', 'cause', cause, 'line', 'support', 'priority', 'high')
+        FROM service_requests;
+        INSERT INTO request_events (request_id, at, actor, what, body) VALUES
+            (2, now() - interval '39 days 12 hours', 'system', 'state', '{"from": "open", "to": "resolved"}'),
+            (2, now(), 'user 7 a', 'state', '{"from": "resolved", "to": "closed", "resolution": "merged:SR-1"}'),
+            (2, now(), 'user 7 a', 'merged', '{"into": "SR-1"}');
+        UPDATE service_requests SET state = 'closed', merged_into = 'SR-1', resolution = 'merged:SR-1',
+               resolved_at = now() - interval '39 days 12 hours', closed_at = now(), sla_state = 'met'
+        WHERE number = 'SR-2';
+        """,
+    )
+    stands = "SELECT number, sla_state, due_at, next_escalation_at FROM service_requests ORDER BY number"
+    before = rows(empty_database, stands)
+    migrating.migrate(empty_database)
+    assert rows(empty_database, stands) == before
+    execute(empty_database, "UPDATE service_requests SET next_escalation_at = now() WHERE number = 'SR-1'")
+    async with desk(empty_database) as at:
+        await at.look(datetime.now(UTC))
+        assert await at.told() == []
+    assert [row[:3] for row in rows(empty_database, stands)] == [row[:3] for row in before]

@@ -10,7 +10,8 @@ FROM service_requests r LEFT JOIN contracts c USING (contract_id)
 WHERE r.opened_at >= date_trunc('month', %(first)s::date)::timestamp AT TIME ZONE 'UTC'
   AND r.opened_at < (date_trunc('month', %(last)s::date) + interval '1 month')::timestamp AT TIME ZONE 'UTC'
   AND (%(contract)s::text IS NULL OR c.slug = %(contract)s)
-  AND r.merged_into IS NULL AND r.resolution IS DISTINCT FROM 'merged' AND NOT starts_with(coalesce(r.resolution, ''), 'merged:')
+  AND CASE WHEN r.merged_into IS NOT NULL THEN r.sla_state <> 'none'
+           ELSE r.resolution IS DISTINCT FROM 'merged' AND NOT starts_with(coalesce(r.resolution, ''), 'merged:') END
 GROUP BY 1, 2, 3
 ORDER BY 1, 2, array_position(ARRAY['urgent', 'high', 'normal', 'low'], r.priority)
 LIMIT %(limit)s;

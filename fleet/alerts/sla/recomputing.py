@@ -26,7 +26,7 @@ BATCH = 2000
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What of a request does not stand in its log; of one that was `merged` another one speaks."""
+    """What of a request does not stand in its log; another one is measured for one that was `merged` unresolved."""
 
     request_id: int
     contract_id: int
@@ -91,14 +91,16 @@ async def terms_by_contract(connection: Connection, contract_ids: Iterable[int])
 def judge(
     header: Header, events: Sequence[Event], terms: Terms, now: datetime, spoken_for: Sequence[Event] = ()
 ) -> Measured:
-    """One request from its log and those of whom it speaks for; `now` in UTC. What was merged has no clock."""
+    """One request from its log and those of whom it speaks for; `now` in UTC.
+
+    What was merged unresolved has no clock. What was told of it already is not told again of who speaks for it.
+    """
     log = entries_of(events, header.opened_at, header.priority, spoken_for)
     clocks = measure(log, terms.calendar, terms.targets, now)
     if header.merged:
         return Measured(header, terms, unmeasured(clocks), Plan((), None))
-    return Measured(
-        header, terms, clocks, plan(follow(log, now), clocks, terms.calendar, terms.steps, told_keys(events))
-    )
+    known = told_keys([*events, *spoken_for])
+    return Measured(header, terms, clocks, plan(follow(log, now), clocks, terms.calendar, terms.steps, known))
 
 
 async def _logs(connection: Connection, query: str, values: Mapping[str, Any]) -> dict[int, list[Event]]:

@@ -21,7 +21,9 @@ SELECT r.request_id FROM service_requests m JOIN service_requests r ON r.number 
 WHERE m.request_id = ANY(%(request_ids)s) AND m.merged_into IS NOT NULL;
 
 -- name: headers
-SELECT request_id, contract_id, priority, opened_at, merged_into IS NOT NULL AS merged FROM service_requests
+SELECT request_id, contract_id, priority, opened_at,
+       merged_into IS NOT NULL AND NOT ended_before_merged(request_id) AS merged
+FROM service_requests
 WHERE request_id = ANY(%(request_ids)s) AND contract_id IS NOT NULL
 ORDER BY request_id;
 

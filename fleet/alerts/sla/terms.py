@@ -87,7 +87,8 @@ def entries_of(
     """The log as it is measured: in the order of what happened when, opening first.
 
     `priority` is the request's of now, for logs whose opening does not tell any. `spoken_for` are the logs of requests
-    that were merged into it: it is as old as the first of them, and what was done about them was done about it.
+    that were merged into it unresolved: it is as old as the first of them, and what was done about them was done about
+    it.
     """
     ordered = sorted(events, key=lambda each: (each.at, each.event_id))
     opening = next((each for each in ordered if each.what == "opened"), None)
@@ -116,7 +117,9 @@ def told_keys(events: Iterable[Event]) -> frozenset[str]:
 
 
 def _cares(event: Event, voided: Collection[int] = ()) -> bool:
-    """Whether a person did something about the request; a call that was entered wrongly is none."""
+    """Whether a person did something about the request; a call that was entered wrongly is none, nor is a merger."""
+    if event.what == "state" and str(event.body.get("resolution", "")).startswith("merged:"):
+        return False
     by_a_person = event.actor.startswith(PERSON) and event.what in CARE
     return by_a_person and not (event.what == "call" and event.body.get("call") in voided)
 

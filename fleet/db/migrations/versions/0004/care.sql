@@ -1,17 +1,27 @@
 -- Requests, calls and visits tell what happened: clocks of what was merged, whose a call was, visits that were noted first.
 
 -- A request that was merged has no clock of its own: the one that speaks for it is measured from the opening of the first.
+-- What had ended by then keeps its own, and that one is none the older for it.
 ALTER TABLE service_requests
     DROP CONSTRAINT service_requests_sla_state_check,
     ADD CONSTRAINT service_requests_sla_state_check
         CHECK (sla_state IN ('none', 'running', 'paused', 'met', 'breached'));
-COMMENT ON COLUMN service_requests.sla_state IS 'How it stands against its targets; none where another speaks for it.';
+COMMENT ON COLUMN service_requests.sla_state IS 'How it stands against its targets; none where another is measured for it.';
+
+CREATE FUNCTION ended_before_merged(wanted bigint) RETURNS boolean LANGUAGE sql STABLE
+RETURN coalesce((SELECT d.body ->> 'from' IN ('resolved', 'closed') FROM request_events d
+                 WHERE d.request_id = wanted AND d.what = 'state'
+                   AND starts_with(coalesce(d.body ->> 'resolution', ''), 'merged:')
+                 ORDER BY d.event_id DESC LIMIT 1), false);
+COMMENT ON FUNCTION ended_before_merged IS
+    'Whether a request that was merged had ended by then: its clock stands as it ended, and counts for no other.';
+
 UPDATE service_requests SET sla_state = 'none', sla_breaches = '{}', response_due_at = NULL, update_due_at = NULL,
     responded_at = NULL, next_escalation_at = NULL
-WHERE merged_into IS NOT NULL;
+WHERE merged_into IS NOT NULL AND NOT ended_before_merged(request_id);
 UPDATE service_requests r SET next_escalation_at = now()
 WHERE r.state IN ('open', 'in_progress', 'waiting')
-  AND EXISTS (SELECT FROM service_requests m WHERE m.merged_into = r.number);
+  AND EXISTS (SELECT FROM service_requests m WHERE m.merged_into = r.number AND NOT ended_before_merged(m.request_id));
 
 CREATE FUNCTION logs_spoken_for(wanted bigint[])
 RETURNS TABLE (request_id bigint, event_id bigint, at timestamptz, actor text, what text, body jsonb)
@@ -19,18 +29,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path FROM CURRENT AS $$
     WITH RECURSIVE spoken_for AS (
         SELECT r.request_id AS speaks, m.request_id, m.number
         FROM service_requests r JOIN service_requests m ON m.merged_into = r.number
-        WHERE r.request_id = ANY (wanted)
+        WHERE r.request_id = ANY (wanted) AND NOT ended_before_merged(m.request_id)
         UNION
         SELECT s.speaks, m.request_id, m.number
         FROM spoken_for s JOIN service_requests m ON m.merged_into = s.number
+        WHERE NOT ended_before_merged(m.request_id)
     )
-    SELECT s.speaks, e.event_id, e.at, e.actor, e.what, CASE WHEN e.what = 'call' THEN e.body ELSE '{}' END
+    SELECT s.speaks, e.event_id, e.at, e.actor, e.what,
+           CASE WHEN e.what IN ('call', 'escalated') THEN e.body ELSE '{}' END
     FROM spoken_for s JOIN request_events e USING (request_id)
     WHERE e.what <> 'state' OR NOT starts_with(coalesce(e.body ->> 'resolution', ''), 'merged:')
     ORDER BY s.speaks, e.at, e.event_id
 $$;
 COMMENT ON FUNCTION logs_spoken_for IS
-    'Who did something when about requests that were merged into these; without what was said, also for those who see only these.';
+    'Who did something when about requests that were merged into these before they ended; without what was said, also for those who see only these.';
 REVOKE EXECUTE ON FUNCTION logs_spoken_for FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION logs_spoken_for TO fleet_api, fleet_worker;
 

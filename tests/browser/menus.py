@@ -7,13 +7,17 @@ from playwright.async_api import Page
 
 async def go(page: Page, group: str, entry: str) -> None:
     """Open the group of the menu (on a phone the menu itself) and choose an entry."""
-    menu = page.locator("header")
-    narrow = menu.locator(".narrow-menu > details > summary")
-    await (narrow if await narrow.is_visible() else menu.locator(".wide summary").filter(has_text=group)).click()
-    await menu.get_by_role("link", name=entry, exact=True).click()
+    await _open(page, group)
+    await page.locator("header").get_by_role("link", name=entry, exact=True).click()
 
 
 async def leave(page: Page, account: str = "Account", button: str = "Log out") -> None:
     """Log out from the menu."""
-    await page.locator("header .wide summary").filter(has_text=account).click()
+    await _open(page, account)
     await page.locator("header").get_by_role("button", name=button).click()
+
+
+async def _open(page: Page, group: str) -> None:
+    narrow = page.locator("header .narrow-menu > details > summary")
+    wide = page.locator("header .wide summary").filter(has_text=group)
+    await (narrow if await narrow.is_visible() else wide).click()

@@ -94,7 +94,7 @@ async def assign_sets(connection: Connection, kit_ids: Sequence[int]) -> None:
 
 async def facts(connection: Connection, kit_ids: Sequence[int], known: Settings, now: datetime) -> list[KitFacts]:
     """What the rules see of these kits."""
-    values = {"kit_ids": list(kit_ids), "starts_after": now - timedelta(seconds=LONGEST_WINDOW_S)}
+    values = {"kit_ids": list(kit_ids), "now": now, "starts_within_s": LONGEST_WINDOW_S}
     found = [_facts(row) for row in await _dicts(connection, "facts", values)]
     found = await _with_pauses(connection, found, known)
     wanting = [each.kit_id for each in found if _needs_days(each, known, now)]

@@ -95,11 +95,13 @@ LEFT JOIN latest_reports s ON s.kit_id = k.kit_id AND s.kind = 'software'
 LEFT JOIN latest_reports p ON p.kit_id = k.kit_id AND p.kind = 'pairing'
 LEFT JOIN latest_reports u ON u.kit_id = k.kit_id AND u.kind = 'update'
 LEFT JOIN LATERAL (
-    -- A run of the tablet begins with a software report.
+    -- A run of the tablet begins with a software report. Of a kit that is not heard its last days count, not ours.
     SELECT array_agg(began ORDER BY began) AS boots
     FROM (SELECT min(r.time) AS began FROM reports r
-          WHERE r.kit_id = k.kit_id AND r.kind = 'software' AND r.time > %(starts_after)s
-          GROUP BY r.boot) starts) b ON s.time > %(starts_after)s
+          WHERE r.kit_id = k.kit_id AND r.kind = 'software'
+            AND r.time > least(%(now)s::timestamptz, l.last_heard_at) - make_interval(secs => %(starts_within_s)s)
+          GROUP BY r.boot) starts)
+    b ON s.time > least(%(now)s::timestamptz, l.last_heard_at) - make_interval(secs => %(starts_within_s)s)
 LEFT JOIN LATERAL (
     SELECT jsonb_agg(each) AS standing FROM (
         SELECT to_jsonb(f) AS each FROM (

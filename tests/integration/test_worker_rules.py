@@ -201,6 +201,24 @@ async def test_starts_are_counted_whatever_else_the_tablet_reports(world: World)
     assert await world.rows("SELECT resolution FROM alerts WHERE rule = 'restarts'") == [("proof",)]
 
 
+async def test_a_tablet_that_started_too_often_and_is_unheard_for_weeks_is_not_proven_well(world: World) -> None:
+    (kit,) = await world.add(1)
+    for start in range(8):
+        await world.advance(60, heard=[kit])
+        await report(world, kit, "software", {"app": "1"}, boot=f"b{start}")
+        await world.tick()
+    for _ in range(10):
+        await world.advance(86_400)
+        await world.tick()
+        await world.advance(3_600)
+        await world.tick()
+    assert await world.active("restarts") == {kit}
+    for _ in range(3):
+        await world.advance(3_700, heard=[kit])
+        await world.tick()
+    assert await world.rows("SELECT resolution FROM alerts WHERE rule = 'restarts'") == [("proof",)]
+
+
 async def test_a_start_is_looked_at_though_the_report_says_nothing_new(world: World) -> None:
     (kit,) = await world.add(1)
     await report(world, kit, "software", {"app": "1"}, boot="a")

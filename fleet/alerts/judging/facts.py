@@ -66,9 +66,10 @@ class KitFacts:
 
     Times of the latest heartbeat are `time` (the tablet's) and `received_at` (ours). `…_clock_s` are values of the
     listening clock, None as in `kit_latest`. `software`, `peripherals` and `update` are the bodies of the newest
-    reports, None before the first. `boots` are the times at which the runs of the last days began, `used_days` the
-    days on which it reported at all, None where nobody needed to know. `pauses` are the times for which the tablet was
-    switched off since what is pending came, from the last heartbeat of a run to the first one of the next.
+    reports, None before the first. `boots` are the times at which the runs of the last days before it was last heard
+    began, `used_days` the days on which it reported at all, None where nobody needed to know. `pauses` are the times
+    for which the tablet was switched off since what is pending came, from the last heartbeat of a run to the first one
+    of the next.
     """
 
     kit_id: int

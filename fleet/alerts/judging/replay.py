@@ -263,7 +263,7 @@ class ToldStory:
             heard["used_days"] = frozenset(self._days)
         if told.kind == "software":
             self._boots[told.boot] = min(told.time, self._boots.get(told.boot, told.time))
-            after = told.time - timedelta(seconds=LONGEST_WINDOW_S)
+            after = min(told.time, told.received_at) - timedelta(seconds=LONGEST_WINDOW_S)
             heard["boots"] = tuple(sorted(began for began in self._boots.values() if began > after))
         if newest is not None and not told.position.newer_than(newest):
             return heard

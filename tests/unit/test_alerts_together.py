@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from time import perf_counter
 
 from fleet.alerts.cohorts import FLEET, Cohort, cohort_of
 from fleet.alerts.judging.replay import Episode
@@ -32,28 +33,28 @@ def heard(some: list[Opened]) -> int:
 
 def test_few_are_no_mass_event() -> None:
     some = [opened(n / 10, APP) for n in range(20)]
-    assert gather(some, SIZES, SETTINGS, 1) == 0
+    assert gather(some, SIZES, SETTINGS, 1).incidents == 0
     assert heard(some) == 20
 
 
 def test_many_of_a_cohort_are_one_and_say_which() -> None:
     some = [opened(n / 20, APP) for n in range(60)]
     others = [opened(n * 7) for n in range(5)]
-    assert gather([*some, *others], SIZES, SETTINGS, 1) == 1
+    assert gather([*some, *others], SIZES, SETTINGS, 1).incidents == 1
     assert {each.episode.suppressed_by for each in some} == {"incident:app:3.2"}
     assert heard(others) == 5
 
 
 def test_many_spread_over_a_month_are_cases_of_their_own() -> None:
     some = [opened(n * 60, APP) for n in range(200)]
-    assert gather(some, SIZES, SETTINGS, 1) == 0
+    assert gather(some, SIZES, SETTINGS, 1).incidents == 0
     assert heard(some) == 200
 
 
 def test_who_follows_while_it_is_on_belongs_to_it_and_who_comes_later_does_not() -> None:
     some = [opened(n / 20, APP, lasts=60) for n in range(60)]
     late, after = opened(30, APP), opened(300, APP)
-    assert gather([*some, late, after], SIZES, SETTINGS, 1) == 1
+    assert gather([*some, late, after], SIZES, SETTINGS, 1).incidents == 1
     assert late.episode.suppressed_by == "incident:app:3.2"
     assert after.episode.suppressed_by is None
 
@@ -69,16 +70,31 @@ def test_who_stays_broken_is_heard_when_it_is_over() -> None:
 
 def test_what_is_suppressed_already_counts_for_none() -> None:
     some = [opened(n / 20, APP, by="maintenance:3") for n in range(60)]
-    assert gather(some, SIZES, SETTINGS, 1) == 0
+    assert gather(some, SIZES, SETTINGS, 1).incidents == 0
 
 
 def test_a_sample_speaks_for_the_fleet_only_when_enough_were_looked_at() -> None:
     sizes = {FLEET: 1_000_000, APP: 4_000}
-    assert gather([opened(n / 20, APP) for n in range(4)], sizes, SETTINGS, 1_000) == 0
-    assert gather([opened(n / 20) for n in range(80)], sizes, SETTINGS, 1_000) == 1
+    assert gather([opened(n / 20, APP) for n in range(4)], sizes, SETTINGS, 1_000).incidents == 0
+    assert gather([opened(n / 20) for n in range(80)], sizes, SETTINGS, 1_000).incidents == 1
 
 
 def test_kits_heard_seldom_have_a_longer_window() -> None:
     some = [opened(n * 2, APP, window_s=14_400) for n in range(60)]
-    assert gather(some, SIZES, SETTINGS, 1) == 1
-    assert gather([opened(n * 2, APP) for n in range(60)], SIZES, SETTINGS, 1) == 0
+    assert gather(some, SIZES, SETTINGS, 1).incidents == 1
+    assert gather([opened(n * 2, APP) for n in range(60)], SIZES, SETTINGS, 1).incidents == 0
+
+
+def test_it_ends_at_its_deadline_with_what_it_has() -> None:
+    some = [opened(n / 20, APP) for n in range(60)]
+    gathered = gather(some, SIZES, SETTINGS, 1, deadline_s=0.0)
+    assert (gathered.incidents, gathered.complete) == (0, False)
+    assert gather(some, SIZES, SETTINGS, 1).complete
+
+
+def test_a_long_event_of_many_is_gathered_in_seconds() -> None:
+    """Each kit that falls out must not cost a look at all that did before."""
+    some = [opened(n / 2, APP, lasts=90_000) for n in range(60_000)]
+    began_s = perf_counter()
+    assert gather([*(opened(n / 20, APP, lasts=None) for n in range(60)), *some], SIZES, SETTINGS, 1).incidents == 1
+    assert perf_counter() - began_s < 20

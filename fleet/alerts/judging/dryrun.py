@@ -6,6 +6,7 @@ what it has until then. It writes nothing.
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from fleet.errors import InvalidError
 from fleet.state.registry.editing import merged
 
 DEADLINE_S = 15.0
+GATHERING_S = 5.0
+"""For asking of what would have opened whether it is a mass event; beside the time for history."""
 STATEMENT_TIMEOUT_MS = 20_000
 MOST_KITS = {Source.HEARTBEAT: 200, Source.CLOCK: 1_000, Source.REPORT: 1_000, Source.BOOKS: 1_000}
 """Kits of one dry run, fewer where every heartbeat is told again; of a larger fleet a sample by number."""
@@ -188,7 +191,7 @@ async def run(connection: Connection, name: str, order: Order, now: datetime) ->
             await _some(connection, trial, some, result)
         except TooMuchError:
             result.complete = False
-    _gather(past, kits, result)
+    await asyncio.to_thread(_gather, past, kits, result)
     return result
 
 
@@ -269,7 +272,11 @@ async def _some(connection: Connection, trial: _Trial, kits: Sequence[Mapping[st
 
 
 def _gather(past: Past, kits: Sequence[Mapping[str, Any]], result: Result) -> None:
-    """Ask of what would have opened whether it is a mass event; sizes of cohorts are those of what was looked at."""
+    """Ask of what would have opened whether it is a mass event; sizes of cohorts are those of what was looked at.
+
+    It computes for seconds, and touches nothing but `result`: in a thread of its own, so that others are served.
+    """
+    deadline_s = perf_counter() + GATHERING_S
     interval_s = {kit["kit_id"]: kit["watch_interval_s"] or 0.0 for kit in kits}
     silent = past.rule is RuleName.SILENT
     sizes: Counter[Cohort] = Counter()
@@ -280,7 +287,8 @@ def _gather(past: Past, kits: Sequence[Mapping[str, Any]], result: Result) -> No
         window_s = mass.window_s(interval_s[kit.kit_id] if silent else 0.0, past.mass)
         opened += [together.Opened(traits, window_s, episode) for episode in kit.would]
     estimated = {cohort: round(count * result.stride) for cohort, count in sizes.items()}
-    result.incidents = together.gather(opened, estimated, past.mass, result.stride)
+    gathered = together.gather(opened, estimated, past.mass, result.stride, deadline_s)
+    result.incidents, result.complete = gathered.incidents, result.complete and gathered.complete
 
 
 def _day(at: datetime) -> date:

@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from heapq import heappush, heappushpop
+from time import perf_counter
 
 from fleet.alerts import mass
 from fleet.alerts.cohorts import Cohort, Traits
@@ -51,21 +53,28 @@ class Opened:
 
 @dataclass(slots=True)
 class _Event:
-    """A mass event that would have been."""
+    """A mass event that would have been, over when `most` of its kits at most are still out.
+
+    Of the ends of its kits only the latest are kept, one more than that: as a heap, the first of them on top.
+    """
 
     cohort: Cohort
     from_s: float
+    most: int
     members: list[Opened] = field(default_factory=list)
+    latest: list[float] = field(default_factory=list)
 
     def take(self, opened: Opened) -> None:
         """Suppress it: the mass event speaks for it."""
         opened.episode.suppressed_by = f"{INCIDENT}:{self.cohort}"
         self.members.append(opened)
+        put = heappush if len(self.latest) <= self.most else heappushpop
+        put(self.latest, opened.until_s)
 
-    def over_s(self, most: int) -> float:
-        """When `most` of its kits at most were still out."""
-        ends = sorted(each.until_s for each in self.members)
-        return ends[len(ends) - most - 1] if len(ends) > most else -math.inf
+    @property
+    def over_s(self) -> float:
+        """When it is over."""
+        return self.latest[0] if len(self.latest) > self.most else -math.inf
 
     def end(self, at_s: float) -> None:
         """Let those be heard that stay broken."""
@@ -75,32 +84,50 @@ class _Event:
                 each.episode.heard_at = datetime.fromtimestamp(heard_s, UTC)
 
 
-def gather(opened: Sequence[Opened], sizes: Mapping[Cohort, int], settings: Settings, stride: float) -> int:
-    """Mark what mass events would have spoken for; returns how many there would have been.
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """How many mass events there would have been; not `complete` when the time was over before."""
+
+    incidents: int = 0
+    complete: bool = True
+
+
+def gather(
+    opened: Sequence[Opened],
+    sizes: Mapping[Cohort, int],
+    settings: Settings,
+    stride: float,
+    deadline_s: float = math.inf,
+) -> Gathered:
+    """Mark what mass events would have spoken for.
 
     `sizes` are those of the cohorts in the whole fleet, estimated like what fell out. What is suppressed by something
-    else already counts for none.
+    else already counts for none. At `deadline_s` of this process's own clock it ends with what it has until then.
     """
     left = sorted((each for each in opened if each.episode.suppressed_by is None), key=lambda each: each.at_s)
     if not settings.enabled or len(left) <= min(LEAST_LOOKED_AT, settings.least):
-        return 0
+        return Gathered()
     if stride > 1:
         settings = replace(settings, least=max(settings.least, int(LEAST_LOOKED_AT * stride)))
     events: list[_Event] = []
     count = begin = 0
+    complete = True
     for at_s, end in _looks(left, settings.window_s / 2):
+        if perf_counter() > deadline_s:
+            complete = False
+            break
         longest_s = max((each.window_s for each in left[begin:end]), default=0.0)
         while begin < end and left[begin].at_s < at_s - longest_s:
             begin += 1
-        events = _going_on(events, sizes, settings, at_s - settings.window_s / 2, stride)
+        events = _going_on(events, at_s - settings.window_s / 2)
         _join(left[begin:end], events)
         alone = [each for each in left[begin:end] if each.episode.suppressed_by is None]
         begun = _begun(alone, sizes, settings, at_s, stride)
         _join(alone, begun)
         count += len(begun)
         events = [*events, *begun]
-    _going_on(events, sizes, settings, math.inf, stride)
-    return count
+    _going_on(events, math.inf)
+    return Gathered(count, complete)
 
 
 def _looks(left: Sequence[Opened], half_s: float) -> list[tuple[float, int]]:
@@ -121,7 +148,8 @@ def _begun(
             counts[each.traits, half, each.window_s] += 1
     groups = [Group(traits, half, n * stride, 0.0, window_s) for (traits, half, window_s), n in counts.items()]
     waves = mass.find_waves(groups, sizes, settings, clock_s=at_s)
-    return [_Event(wave.cohort, wave.from_clock_s) for wave in waves if wave.stands]
+    most = {wave.cohort: int(mass.threshold(sizes[wave.cohort], settings) / stride) for wave in waves}
+    return [_Event(wave.cohort, wave.from_clock_s, most[wave.cohort]) for wave in waves if wave.stands]
 
 
 def _join(opened: Sequence[Opened], events: Sequence[_Event]) -> None:
@@ -132,13 +160,11 @@ def _join(opened: Sequence[Opened], events: Sequence[_Event]) -> None:
                 event.take(each)
 
 
-def _going_on(
-    events: Sequence[_Event], sizes: Mapping[Cohort, int], settings: Settings, at_s: float, stride: float
-) -> list[_Event]:
+def _going_on(events: Sequence[_Event], at_s: float) -> list[_Event]:
     """Those of which too many are out still then; the others end when few enough were."""
     on = []
     for event in events:
-        over_s = event.over_s(int(mass.threshold(sizes[event.cohort], settings) / stride))
+        over_s = event.over_s
         if over_s > at_s or over_s == math.inf:
             on.append(event)
         elif event.members:

@@ -9,6 +9,7 @@ import pytest
 
 from fleet.alerts.mass import DEFAULT
 from fleet.alerts.massevents import reading
+from fleet.alerts.requests import proving
 from tests.alerts_world import World
 from tests.alerts_world import world as opened_world
 
@@ -107,6 +108,25 @@ async def test_members_of_a_mass_event_leave_it_where_silence_counts_no_more(wor
         await world.enqueue(kit)
     await world.live(10)
     assert await world.members() & set(special) == set()
+    await world.check()
+
+
+async def test_a_mass_event_of_a_rule_that_is_on_for_some_only_ends_by_proof(world: World) -> None:
+    await world.execute_rule("UPDATE rules SET enabled = false WHERE rule = 'silent'")
+    await of_two_types(world, enabled=True)
+    kits = await world.add(40, prefix="M")
+    await world.connection.execute("UPDATE kits SET kit_type = 'weekly' WHERE kit_id = ANY (%s)", (kits,))
+    for kit in kits:
+        await world.enqueue(kit)
+    await world.tick()
+    await world.live(240)
+    assert await world.scalars("SELECT state FROM incidents") == ["open"]
+    await world.live(600, heard=await world.scalars("SELECT kit_id FROM kits"))
+    assert await world.scalars("SELECT state FROM incidents") == ["cleared"]
+    assert await world.scalars("SELECT resolution FROM service_requests WHERE incident_id IS NOT NULL") == ["proof"]
+    assert await world.scalars("SELECT body ->> 'because' FROM events WHERE type = 'incident.cleared'") == [None]
+    facts = await proving.read(world.connection, limit=100)
+    assert {each.wants_proof for each in facts if each.incident} == {True}
     await world.check()
 
 

@@ -54,5 +54,6 @@ WITH cleared AS (
 INSERT INTO events (at, type, organisation_id, body)
 SELECT %(now)s, 'incident.cleared', r.organisation_id, jsonb_build_object(
     'id', incident_id, 'rule', c.rule, 'cohort_kind', cohort_kind, 'cohort_value', cohort_value, 'left', left_at_clear)
-    || CASE WHEN u.enabled THEN '{}' ELSE jsonb_build_object('because', 'rule_disabled') END
+    || CASE WHEN u.enabled OR EXISTS (SELECT FROM rule_variants v WHERE v.rule = u.rule AND v.enabled)
+            THEN '{}' ELSE jsonb_build_object('because', 'rule_disabled') END
 FROM cleared c JOIN rules u ON u.rule = c.rule LEFT JOIN service_requests r USING (incident_id)

@@ -47,9 +47,12 @@ WHERE i.incident_id = %(incident_id)s
   AND NOT EXISTS (SELECT FROM service_requests s WHERE s.incident_id = i.incident_id);
 
 -- name: request_of_incident
--- Unless it speaks for alerts that go on: it ends with those. That nobody looks any more is no proof.
+-- Unless it speaks for alerts that go on: it ends with those. That nobody looks any more is no proof. A rule that is on for
+-- some kits only is on.
 SELECT r.request_id, CASE
-       WHEN NOT u.enabled THEN 'rule_disabled'
+       WHEN NOT u.enabled
+            AND NOT EXISTS (SELECT FROM rule_variants v WHERE v.rule = u.rule AND v.enabled)
+       THEN 'rule_disabled'
        WHEN EXISTS (SELECT FROM incident_members m WHERE m.incident_id = r.incident_id AND m.outcome = 'not_watched')
             AND NOT EXISTS (SELECT FROM incident_members m
                             WHERE m.incident_id = r.incident_id AND m.outcome IS DISTINCT FROM 'not_watched')

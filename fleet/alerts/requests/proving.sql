@@ -18,7 +18,8 @@ SELECT r.request_id, r.resolved_at, coalesce(r.resolved_by, 'system') AS resolve
            -- What nobody looks at any more proves nothing, and need not.
            AND coalesce(r.resolution, '') NOT IN ('rule_disabled', 'rule_changed')
            AND NOT (r.incident_id IS NOT NULL AND coalesce(r.resolution, '') = 'not_watched')
-           AND NOT EXISTS (SELECT FROM rules u WHERE u.rule = r.cause AND NOT u.enabled)
+           AND NOT EXISTS (SELECT FROM rules u WHERE u.rule = r.cause AND NOT u.enabled
+                           AND NOT EXISTS (SELECT FROM rule_variants v WHERE v.rule = u.rule AND v.enabled))
            AND (r.kit_id IS NULL OR r.organisation_id IS NOT DISTINCT FROM k.organisation_id)
            AND NOT EXISTS (SELECT FROM service_requests o
                            WHERE (o.kit_id = r.kit_id OR o.subject = r.subject) AND o.cause = r.cause

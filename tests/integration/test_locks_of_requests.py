@@ -13,9 +13,10 @@ import psycopg
 import pytest
 from psycopg import AsyncConnection
 
-from fleet.access.principal import SYSTEM
+from fleet.access.principal import SYSTEM, Grant, Principal
+from fleet.access.roles import Role
 from fleet.alerts.quieting import handling
-from fleet.alerts.requests import desk, proving
+from fleet.alerts.requests import desk, proving, writing
 from fleet.alerts.sla import watching
 from fleet.db import roles
 from fleet.db.connect import connect
@@ -23,10 +24,12 @@ from fleet.errors import FleetError
 from tests.alerts_world import World
 from tests.alerts_world import world as make_world
 from tests.requests_world import differences
+from tests.support import eventually
 
 FOR_S = 5.0
 DESKS = 5
 KITS = 12
+AGENT = Principal("user", 7, "agent", (Grant(Role.SERVICE),))
 Connection = AsyncConnection[Any]
 SEEN_SOON = b"SELECT set_config('deadlock_timeout', '20ms', false)"
 """Who waits so long is looked at for whether both wait."""
@@ -148,3 +151,20 @@ async def test_ticks_and_desks_never_wait_for_each_other_both(fleet: World, data
     assert done["deadlock"] == 0, done
     assert {"tick", "proof", "sla", "merge", "resolve", "move"} <= done.keys(), done
     assert await differences(fleet.connection) == []
+
+
+async def test_who_comments_on_what_was_merged_holds_who_speaks_for_it_first(fleet: World, database: str) -> None:
+    numbers = "SELECT number FROM service_requests WHERE kit_id = (SELECT min(kit_id) FROM kits) ORDER BY request_id"
+    speaks, merged = await fleet.scalars(numbers)
+    await desk.merge(fleet.connection, merged, speaks, by=SYSTEM)
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with await _connected(database) as tick, await _connected(database) as other:
+        async with asyncio.TaskGroup() as group, tick.transaction():
+            await writing.hold(tick, numbers=[speaks])
+            said = group.create_task(desk.comment(other, merged, "said", "internal", by=AGENT))
+            await eventually(lambda: fleet.value(waiting))
+            await tick.execute("SELECT FROM service_requests WHERE number = %s FOR UPDATE NOWAIT", (merged,))
+        assert said.done()
+    assert await fleet.scalars("SELECT responded_at IS NOT NULL FROM service_requests WHERE number = %s", speaks) == [
+        True
+    ]

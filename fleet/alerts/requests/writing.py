@@ -141,11 +141,15 @@ async def lock(
     async with connection.cursor(row_factory=dict_row) as cursor:
         await cursor.execute(_SQL["held"], {"request_ids": held})
         rows = await cursor.fetchall()
-    return {row["number"]: _request(row) for row in rows}
+    asked = {*numbers, *request_ids}
+    return {row["number"]: _request(row) for row in rows if not asked.isdisjoint((row["number"], row["request_id"]))}
 
 
 async def hold(connection: Connection, *, numbers: Sequence[str] = (), request_ids: Sequence[int] = ()) -> list[int]:
-    """Lock requests in the order of their ids, so that two who want the same ones wait one for the other, not both."""
+    """Lock requests, and those that speak for them, in the order of their ids; returns the ids of all.
+
+    So two who want the same ones wait one for the other, not both.
+    """
     values = {"numbers": list(numbers), "request_ids": list(request_ids)}
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(_SQL["hold"], values)

@@ -1,6 +1,15 @@
 -- name: hold
-SELECT r.request_id FROM service_requests r
-WHERE r.number = ANY (%(numbers)s) OR r.request_id = ANY (%(request_ids)s)
+-- Who speaks for a merged one is measured with it, and so is held with it.
+WITH wanted AS MATERIALIZED (
+    SELECT request_id, number, merged_into FROM service_requests
+    WHERE number = ANY (%(numbers)s) OR request_id = ANY (%(request_ids)s)
+), touched AS MATERIALIZED (
+    SELECT request_id FROM wanted
+    UNION
+    SELECT s.request_id FROM wanted w JOIN service_requests s ON s.number = speaks_for(w.number)
+    WHERE w.merged_into IS NOT NULL
+)
+SELECT r.request_id FROM service_requests r JOIN touched t USING (request_id)
 ORDER BY r.request_id
 FOR UPDATE OF r;
 

@@ -73,9 +73,7 @@ def test_a_ring_and_what_nobody_reaches_are_told() -> None:
     assert {each.line for each in located(ring)} == {8, 17}
 
 
-@pytest.mark.parametrize(
-    "text", ["a: 2026-99-99", "[" * 20_000, "x" * (70_000), "a: 1\n b: 2", "", "- x", "\x00"]
-)
+@pytest.mark.parametrize("text", ["a: 2026-99-99", "[" * 20_000, "x" * (70_000), "a: 1\n b: 2", "", "- x", "\x00"])
 def test_what_is_no_tree_is_told_and_never_more(text: str) -> None:
     assert located(text)
     with pytest.raises(InvalidError):

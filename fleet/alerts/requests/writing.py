@@ -28,7 +28,7 @@ from fleet.alerts.requests.log import (
 from fleet.alerts.rules import Priority, due_at
 from fleet.alerts.sla import recompute
 from fleet.db.queries import load_queries
-from fleet.errors import NotFoundError
+from fleet.errors import NotFoundError, UnavailableError
 
 Connection = AsyncConnection[Any]
 
@@ -148,12 +148,17 @@ async def lock(
 async def hold(connection: Connection, *, numbers: Sequence[str] = (), request_ids: Sequence[int] = ()) -> list[int]:
     """Lock requests, and those that speak for them, in the order of their ids; returns the ids of all.
 
-    So two who want the same ones wait one for the other, not both.
+    So two who want the same ones wait one for the other, not both. Raises UnavailableError where one was merged while
+    it was waited for and who speaks for it now is held by somebody else: it is to be tried again.
     """
     values = {"numbers": list(numbers), "request_ids": list(request_ids)}
     async with connection.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(_SQL["hold"], values)
-        return await cursor.fetchall()
+        held = await cursor.fetchall()
+        await cursor.execute(_SQL["hold_late"], {"held": held})
+        if not await cursor.fetchone():
+            raise UnavailableError("requests are being merged just now: try again")
+    return held
 
 
 async def lock_one(connection: Connection, number: str) -> Request:

@@ -13,6 +13,16 @@ SELECT r.request_id FROM service_requests r JOIN touched t USING (request_id)
 ORDER BY r.request_id
 FOR UPDATE OF r;
 
+-- name: hold_late
+-- Merged while it was waited for them; nobody is waited for any more, since the order is over.
+WITH late AS MATERIALIZED (
+    SELECT s.request_id FROM service_requests m JOIN service_requests s ON s.number = speaks_for(m.number)
+    WHERE m.request_id = ANY (%(held)s) AND m.merged_into IS NOT NULL AND s.request_id <> ALL (%(held)s)
+), taken AS MATERIALIZED (
+    SELECT r.request_id FROM service_requests r JOIN late USING (request_id) FOR UPDATE OF r SKIP LOCKED
+)
+SELECT (SELECT count(*) FROM late) = (SELECT count(*) FROM taken);
+
 -- name: held
 SELECT r.request_id, r.number, r.kit_id, k.kit, r.incident_id, r.organisation_id, k.owner_id, r.cause, r.subject, r.line, r.priority,
        r.state, r.opened_by, r.opened_at, r.description, r.waiting_for, r.assignee_id, r.assignee, r.resolved_at,

@@ -71,11 +71,16 @@ SELECT contract_id, remeasure_from FROM contracts WHERE remeasure_from IS NOT NU
 ORDER BY contract_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
 
 -- name: take_of_contract
--- These are waited for: none may be left out.
-SELECT request_id FROM service_requests
-WHERE contract_id = %(contract_id)s AND request_id >= %(remeasure_from)s AND state IN ('open', 'in_progress', 'waiting')
-ORDER BY request_id LIMIT %(limit)s
-FOR UPDATE;
+-- The next ones by number, and whether each could be held at once: nobody is waited for, so nobody waits in a ring.
+WITH wanted AS MATERIALIZED (
+    SELECT request_id FROM service_requests
+    WHERE contract_id = %(contract_id)s AND request_id >= %(remeasure_from)s
+      AND state IN ('open', 'in_progress', 'waiting')
+    ORDER BY request_id LIMIT %(limit)s
+), taken AS MATERIALIZED (
+    SELECT r.request_id FROM service_requests r JOIN wanted USING (request_id) FOR UPDATE OF r SKIP LOCKED
+)
+SELECT w.request_id, t.request_id IS NOT NULL FROM wanted w LEFT JOIN taken t USING (request_id) ORDER BY w.request_id;
 
 -- name: remeasured
 UPDATE contracts SET remeasure_from = %(next)s WHERE contract_id = %(contract_id)s;

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 from time import perf_counter
 from typing import Any
 
@@ -146,16 +147,24 @@ def _row(each: Measured, told: Told) -> dict[str, Any]:
 
 
 async def _remeasure(connection: Connection, now: datetime) -> int:
-    """A batch of the open requests of a contract that was changed; how many there were."""
+    """A batch of the open requests of a contract that was changed; how many there were.
+
+    It ends before the first one that somebody else holds: the next look begins with that one.
+    """
     cursor = await connection.execute(_SQL["contract_to_remeasure"])
     row = await cursor.fetchone()
     if row is None:
         return 0
     contract_id, first = row
     values = {"contract_id": contract_id, "remeasure_from": first, "limit": REMEASURED_AT_ONCE}
-    taken = await _numbers(connection, "take_of_contract", values)
+    cursor = await connection.execute(_SQL["take_of_contract"], values)
+    rows = await cursor.fetchall()
+    taken = [request_id for request_id, _ in takewhile(lambda row: row[1], rows)]
     await recompute(connection, taken, now)
-    following = max(taken) + 1 if len(taken) >= REMEASURED_AT_ONCE else None
+    if len(taken) < len(rows):
+        following = rows[len(taken)][0]
+    else:
+        following = taken[-1] + 1 if len(taken) >= REMEASURED_AT_ONCE else None
     await connection.execute(_SQL["remeasured"], {"contract_id": contract_id, "next": following})
     return len(taken)
 

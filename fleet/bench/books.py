@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from fleet.access import tokens
 from fleet.access.roles import Role
 from fleet.bench.fleets import temporary_database
+from fleet.bench.importing import LINES, import_s
 from fleet.bench.serving import Client, at_share, serving
 from fleet.db.connect import connect
 from fleet.db.queries import load_queries
@@ -76,12 +77,15 @@ class Spread:
 class BooksResult:
     """Seconds per request by what was asked and who asked, over one kept connection each.
 
-    `missed` names what took longer than its goal, with who asked.
+    `missed` names what took longer than its goal, with who asked. `import_s` is for a file of `imported` components
+    into the full books.
     """
 
     kits: int
     components: int
     fill_s: float
+    imported: int
+    import_s: float
     goal_p95_s: Mapping[str, float]
     missed: str
     requests: dict[str, dict[str, Spread]]
@@ -96,7 +100,7 @@ class Sample:
     told: list[dict[str, str]]
 
 
-def measure(kits: int = 1_000_000, requests: int = REQUESTS) -> BooksResult:
+def measure(kits: int = 1_000_000, requests: int = REQUESTS, *, imported: int = LINES) -> BooksResult:
     """Fill a database of its own and ask `fleet api` as each of `SCOPES`."""
     with temporary_database() as (dsn, _):
         fill_s = fill(dsn, kits)
@@ -108,7 +112,9 @@ def measure(kits: int = 1_000_000, requests: int = REQUESTS) -> BooksResult:
                 for kind, draw in _kinds(_sample(dsn, SCOPES[scope], kits)).items():
                     found.setdefault(kind, {})[scope] = _spread(client, draw, requests)
                 client.close()
-    return BooksResult(kits, kits, round(fill_s, 1), GOAL_P95_S, ", ".join(_missed(found)) or "none", found)
+        took_s = asyncio.run(import_s(dsn, imported))
+    missed = ", ".join(_missed(found)) or "none"
+    return BooksResult(kits, kits, round(fill_s, 1), imported, round(took_s, 1), GOAL_P95_S, missed, found)
 
 
 def _missed(found: Mapping[str, Mapping[str, Spread]]) -> list[str]:

@@ -102,6 +102,8 @@ def _books(values: Mapping[str, Any]) -> list[tuple[str, str]]:
         ]
         if spreads:
             found.append((name + kits, _milliseconds(max(spreads))))
+    if "import_s" in values:
+        found.append((f"a file of {int(values['imported']):,} components into them", _seconds(values["import_s"])))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
+from functools import partial
 
 from fleet.bench import books
 from fleet.docs.figures import rendered
@@ -11,8 +12,9 @@ from fleet.docs.figures import rendered
 
 async def test_every_kind_is_measured_for_every_scope() -> None:
     # Enough for the one municipality of hundreds that asks to have some.
-    result = await asyncio.to_thread(books.measure, 4_000, 3)
-    assert (result.kits, result.components) == (4_000, 4_000)
+    result = await asyncio.to_thread(partial(books.measure, 4_000, 3, imported=1_000))
+    assert (result.kits, result.components, result.imported) == (4_000, 4_000, 1_000)
+    assert result.import_s > 0
     assert {kind.split("_")[0] for kind in result.requests} == {
         "search",
         "list",
@@ -29,3 +31,4 @@ async def test_every_kind_is_measured_for_every_scope() -> None:
     table = rendered({"books": asdict(result)})
     assert table.count("p95") >= 3
     assert "search" in table
+    assert "a file of 1,000 components" in table

@@ -53,8 +53,7 @@ async def furnish(at: Desk) -> None:
     )
 
 
-@pytest.mark.parametrize("language", ["da", "en"])
-@pytest.mark.parametrize("role", [Role.SUPPORT, Role.LOGISTICS, Role.ADMIN])
+@pytest.mark.parametrize(("role", "language"), [(Role.SUPPORT, "en"), (Role.LOGISTICS, "en"), (Role.ADMIN, "da")])
 async def test_every_page_is_fit_to_be_seen_and_every_link_leads_somewhere(
     database: str, role: Role, language: str
 ) -> None:

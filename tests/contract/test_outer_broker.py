@@ -86,8 +86,9 @@ def started_mosquitto(folder: Path, tool: Callable[[str], str], **passwords: str
             process.terminate()
             process.wait(10)
     complaints = [line for line in (folder / "log").read_text().splitlines() if re.search(r"Error|Warning", line)]
-    # A container has the broker's own user, a test only the one it is run by.
-    assert [line for line in complaints if "should not be run as root" not in line] == []
+    # A container has the broker's own user, a test only the one it is run by; and who is done may just hang up.
+    expected = ("should not be run as root", "unexpected eof while reading")
+    assert [line for line in complaints if not any(each in line for each in expected)] == []
 
 
 @pytest.mark.tools

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from typing import Any
 
 import httpx
@@ -12,45 +11,22 @@ from fastapi import FastAPI
 
 from fleet.access.roles import Role
 from fleet.access.users import RoleAt
-from tests.api import caller, make_token, pages, problem, running_app
-from tests.people import PASSWORD, Browser, add_organisations, admin_of, browser, code, make_user
+from tests.api import pages, problem
+from tests.people import PASSWORD, Browser, admin_of, browser, code, make_user
 from tests.support import add_kits, execute, rows, value
-
-USERS = "/api/v1/users"
-NEW = "te og solskin på vej"
+from tests.users_world import NEW, USERS, admins, body, users_app
 
 
 @pytest.fixture
 async def app(database: str) -> AsyncIterator[FastAPI]:
-    """The application on a tree: a region with two municipalities, and an operator with an agreement for one."""
-    add_organisations(database, "nord", kind="region")
-    add_organisations(database, "a-by", "b-by", under="nord")
-    add_organisations(database, "a-skole", under="a-by", kind="other")
-    add_organisations(database, "drift", kind="operator")
-    execute(
-        database,
-        "INSERT INTO agreements (operator_id, organisation_id) SELECT p.organisation_id, o.organisation_id"
-        " FROM organisations p, organisations o WHERE (p.slug, o.slug) = ('drift', 'a-by')",
-    )
-    async with running_app(database) as running:
+    async with users_app(database) as running:
         yield running
 
 
 @pytest.fixture
 async def clients(app: FastAPI, database: str) -> AsyncIterator[dict[str, httpx.AsyncClient]]:
-    """Administrators' clients by organisation; `all` is bound to none."""
-    async with AsyncExitStack() as stack:
-        made = {}
-        for slug in ("all", "nord", "a-by", "b-by", "drift"):
-            token = await make_token(database, Role.ADMIN, organisation=None if slug == "all" else slug)
-            made[slug] = await stack.enter_async_context(caller(app, token))
+    async with admins(app, database) as made:
         yield made
-
-
-def body(username: str, organisation: str | None = "a-by", role: str = "support") -> dict[str, Any]:
-    """A user with one role where it belongs."""
-    roles = [{"role": role, "organisation": organisation}]
-    return {"username": username, "organisation": organisation, "roles": roles}
 
 
 async def test_a_user_is_made_and_logs_in_with_what_was_shown_once(
